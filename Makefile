@@ -1,0 +1,45 @@
+# Each target sets up .venv by itself from requirements.lock: with uv where it is found, else with python3 -m venv and pip.
+PROFILE ?= demo
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+export TF_CPP_MIN_LOG_LEVEL = 3
+
+.PHONY: report figures test lab lint lock clean
+
+report: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and write the report
+	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) $(SNAKEMAKE)
+
+figures: $(READY)  ## redraw every committed table and figure from data/predictions, without corpora or training
+	$(BIN)/snakemake figures --config profile=full --cores 1 --force
+
+test: $(READY)  ## the tests: units, style, every notebook in profile smoke
+	$(BIN)/pytest -n $(CORES)
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra test --universal --fork-strategy fewest --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o requirements.lock
+
+clean:  ## remove what the demo wrote
+	rm -rf build
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v not in [(3, 11), (3, 12)] and f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@echo "Setting up .venv from requirements.lock (once; a few minutes, about 3 GB) ..."
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --clear --python $(PYTHON) .venv && \
+	  uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+	  $(PYTHON) -m venv --clear .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $@

@@ -1,0 +1,17 @@
+"""What the notebooks share. Nothing heavy is imported here, and a module imports only modules listed above it.
+
+=============  ======================================================================================
+``corpora``    a folder of recordings -> utterance table and list of problems
+``synthetic``  the embedded corpus *mini*: synthetic emotional speech whose cues are known
+``splits``     a protocol -> train, validation and test indices; refuses leaks
+``metrics``    UAR, WA, macro-F1, confusion matrices, intervals
+``audio``      load, pad, trim, play
+``features``   log-mel, MFCC, functionals
+``training``   seeds, compile-and-fit conventions, what a run writes
+``plots``      one style, one colour per emotion; figures saved with their data
+``report``     predictions -> tables and figures
+``cli``        the ``serlib`` command
+=============  ======================================================================================
+"""
+
+__version__ = "0.1.0"

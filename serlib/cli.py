@@ -1,0 +1,79 @@
+"""The ``serlib`` command."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from serlib import corpora as _corpora
+
+app = typer.Typer(help="Speech emotion recognition on really unseen speakers.", no_args_is_help=True)
+
+
+@app.callback()
+def main() -> None:
+    """Keeps `corpora` a subcommand while it is the only one."""
+
+
+@app.command()
+def corpora(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds the corpora; default: $SERLIB_DATA, else data/raw.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of tables.")] = False,
+) -> None:
+    """Count the clips of every corpus found, and list the problems in them."""
+    console = Console()
+    say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)  # paths may hold [brackets]
+    found, failed = [], []
+    for name in _corpora.available(data):
+        try:
+            found.append(_corpora.load(name, data))
+        except ValueError as error:
+            failed.append(str(error))
+    if as_json:
+        print(json.dumps([_record(corpus) for corpus in found], indent=1))
+    else:
+        table = Table("corpus", "clips", "usable", "speakers", "emotions", "hours", "problems", "folder")
+        for corpus in found:
+            record, usable = _record(corpus), corpus.utterances
+            table.add_row(
+                corpus.name,
+                f"{corpus.n_clips:,}",
+                f"{len(usable):,}",
+                str(record["speakers"]),
+                "\n".join(f"{emotion} {count:,}" for emotion, count in record["emotions"].items()),
+                f"{usable.seconds.sum() / 3600:.2f}",
+                str(len(corpus.problems)),
+                str(corpus.root),
+            )
+        console.print(table)
+        for corpus in found:
+            for problem in corpus.problems.itertuples():
+                say(f"{corpus.name}, {problem.action}: {problem.path}\n  {problem.reason}")
+        missing = sorted(set(_corpora.SOURCES) - {corpus.name for corpus in found})
+        for name in missing:
+            source = _corpora.SOURCES[name]
+            say(f"{name} not found in {_corpora.data_root(data) / name}; get it from {source.home}")
+    for message in failed:
+        typer.secho(message, fg="red", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _record(corpus: _corpora.Corpus) -> dict:
+    table = corpus.utterances
+    return {
+        "corpus": corpus.name,
+        "clips": corpus.n_clips,
+        "speakers": int(table.speaker.nunique()),
+        "emotions": {emotion: int(count) for emotion, count in table.emotion.value_counts().sort_index().items()},
+        "problems": corpus.problems.to_dict("records"),
+    }

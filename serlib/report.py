@@ -1,0 +1,357 @@
+"""The report: which runs make it up, and its tables and figures, which are functions of predictions alone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import yaml
+
+from serlib import metrics, plots
+from serlib.corpora import REPOSITORY
+
+#: Plain names of the models, in the order in which the course meets them.
+MODELS = {
+    "cnn": "CNN",
+    "lstm_traditional": "LSTM, traditional (77,160 parameters)",
+    "lstm_modified": "LSTM, modified (305,799 parameters)",
+    "lstm": "LSTM over frames",
+    "cnn_lstm": "CNN-LSTM",
+    "decision_tree": "decision tree",
+    "random_forest": "random forest",
+}
+RUN = ["notebook", "model", "variant", "corpus", "protocol", "part"]  # what one row of a score table is about
+EVIDENCE = ("random", "speaker_independent")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook with one set of parameters.
+
+    Attributes
+    ----------
+    notebook : str
+        Stem of its file name.
+    name : str
+        Unique among the notebook's runs, such as ``tess-speaker_independent-fold0-seed1``.
+    parameters : dict
+    minutes : float
+        Rough duration on one core.
+    """
+
+    notebook: str
+    name: str
+    parameters: dict
+    minutes: float
+
+
+def plan(profile: str, path: Path = REPOSITORY / "report.yaml") -> list[Run]:
+    """Expand one profile of ``report.yaml`` into its runs.
+
+    Raises
+    ------
+    ValueError
+        Unknown profile or notebook, a parameter that the notebook's parameters cell lacks (papermill would only warn),
+        or two runs of the same name.
+    """
+    profiles = yaml.safe_load(path.read_text())
+    if profile not in profiles:
+        raise ValueError(f"{path.name} has no profile {profile!r}; it has {', '.join(profiles)}")
+    runs = []
+    for entry in profiles[profile]:
+        grid = {key: value if isinstance(value, list) else [value] for key, value in entry.items()}
+        minutes = grid.pop("minutes", [1])[0]
+        for values in itertools.product(*grid.values()):
+            parameters = dict(zip(grid, values, strict=True))
+            notebook = parameters.pop("notebook")
+            check_parameters(path.parent / "notebooks" / f"{notebook}.ipynb", parameters)
+            labels = {"corpus": "", "protocol": "", "fold": "fold", "seed": "seed"}
+            name = "-".join(f"{label}{parameters[key]}" for key, label in labels.items() if key in parameters)
+            runs.append(Run(notebook, name or "default", parameters, minutes))
+    names = [(run.notebook, run.name) for run in runs]
+    twice = {f"{n}/{name}" for n, name in names if names.count((n, name)) > 1}
+    if twice:
+        raise ValueError(f"{path.name}: profile {profile} lists these runs twice: {', '.join(sorted(twice))}")
+    return runs
+
+
+def check_parameters(notebook: Path, parameters: dict) -> None:
+    """Raise ValueError unless every parameter stands in the notebook's parameters cell."""
+    import papermill
+
+    if not notebook.is_file():
+        raise ValueError(f"there is no notebook {notebook}")
+    known = list(papermill.inspect_notebook(str(notebook)))
+    unknown = [name for name in parameters if name not in known]
+    if unknown:
+        raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+
+
+def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> None:
+    """Gather finished runs: predictions and histories, one file a notebook, a list of the runs, and their figures.
+
+    Figures of a real corpus are taken only where their data lie beside them: a figure without data shows a single
+    recording, which is not ours to publish. Of the synthetic corpus, all are taken.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Folders written by `serlib.training.write_run`; one without ``run.json`` raises FileNotFoundError.
+    predictions_dir, figures_dir : Path
+        Replaced file by file: ``<notebook>.parquet``, ``<notebook>_history.parquet``, ``runs.csv``;
+        ``<notebook>/<figure>``.
+    """
+    predictions_dir.mkdir(parents=True, exist_ok=True)
+    records, tables, histories = [], {}, {}
+    for folder in sorted(runs):
+        record = json.loads((folder / "run.json").read_text())
+        stem, corpus = record["notebook"], record["corpus"]["name"]
+        about = {key: record["parameters"].get(key) for key in ("protocol", "fold", "seed")}
+        records.append(
+            {"notebook": stem, "corpus": corpus, **about}
+            | {key: record[key] for key in ("commit", "backend", "seconds", "python")}
+            | {"fingerprint": record["corpus"]["fingerprint"], **record["versions"]}
+        )
+        if (folder / "predictions.parquet").exists():
+            tables.setdefault(stem, []).append(pd.read_parquet(folder / "predictions.parquet"))
+        if (folder / "history.csv").exists():
+            history = pd.read_csv(folder / "history.csv")
+            about.pop("fold")  # a history has its own
+            histories.setdefault(stem, []).append(history.assign(corpus=corpus, **about))
+        for figure in sorted((folder / "figures").glob("*")):
+            if corpus == "mini" or figure.with_suffix(".csv").exists():
+                (figures_dir / stem).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(figure, figures_dir / stem / figure.name)
+    for suffix, gathered in (("", tables), ("_history", histories)):
+        for stem, parts in gathered.items():
+            target = predictions_dir / f"{stem}{suffix}.parquet"
+            pd.concat(parts, ignore_index=True).to_parquet(target, compression="zstd", index=False)
+    pd.DataFrame(records).to_csv(predictions_dir / "runs.csv", index=False)
+
+
+def read(predictions_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions and histories of every notebook.
+
+    Returns
+    -------
+    predictions : DataFrame
+        As written by `serlib.training.predictions`, with the column ``predicted``: the most probable class.
+    histories : DataFrame
+
+    Raises
+    ------
+    FileNotFoundError
+        No predictions there; says what makes them.
+    """
+    files = sorted(predictions_dir.glob("*.parquet"))
+    tables = [pd.read_parquet(path) for path in files if not path.stem.endswith("_history")]
+    if not tables:
+        raise FileNotFoundError(f"no predictions in {predictions_dir}; `make report` makes them")
+    predictions = pd.concat(tables, ignore_index=True)
+    probabilities = predictions.filter(like="p_")
+    predictions["predicted"] = probabilities.idxmax(axis=1).str.removeprefix("p_")
+    histories = [pd.read_parquet(path) for path in files if path.stem.endswith("_history")]
+    return predictions, pd.concat(histories, ignore_index=True) if histories else pd.DataFrame()
+
+
+def confusions(predictions: pd.DataFrame, group: str | None = None) -> tuple[np.ndarray, list[str]]:
+    """Confusion matrix of some predictions, or one for each value of the column `group`, and the classes.
+
+    Returns
+    -------
+    counts : ndarray of int, shape (n_classes, n_classes) or (n_groups, n_classes, n_classes)
+    classes : list of str
+    """
+    classes = sorted(set(predictions.emotion) | set(predictions.predicted))
+    parts = [predictions] if group is None else [part for _, part in predictions.groupby(group)]
+    counts = np.stack([metrics.confusion(p.emotion.tolist(), p.predicted.tolist(), classes) for p in parts])
+    return (counts[0] if group is None else counts), classes
+
+
+def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
+    """UAR, WA and macro-F1 in per cent, pooled over seeds and folds, with an interval and the spread over seeds.
+
+    The interval is a bootstrap over test speakers; with fewer than three of them, over texts, and then it says nothing
+    about other speakers (column ``interval_over``).
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `read`.
+    by : sequence of str
+        Columns that tell one row of the result from the next.
+
+    Returns
+    -------
+    DataFrame
+        The columns `by`, then seeds, utterances, uar, uar_low, uar_high, interval_over, wa, wa_seed_min, wa_seed_max,
+        macro_f1, constant_wa.
+    """
+    rows = []
+    for key, part in predictions.groupby(list(by), sort=False, dropna=False):
+        counts, _ = confusions(part)
+        by_seed = 100 * metrics.wa(confusions(part, "seed")[0])
+        unit = "speaker" if part.speaker.nunique() >= 3 else "text"
+        low, high = metrics.interval(confusions(part, unit)[0])
+        rows.append(
+            dict(zip(by, key, strict=True))
+            | {"seeds": part.seed.nunique(), "utterances": part.utterance.nunique()}
+            | {"uar": 100 * metrics.uar(counts), "uar_low": 100 * low, "uar_high": 100 * high, "interval_over": unit}
+            | {"wa": 100 * metrics.wa(counts), "wa_seed_min": by_seed.min(), "wa_seed_max": by_seed.max()}
+            | {"macro_f1": 100 * metrics.macro_f1(counts), "constant_wa": 100 * metrics.constant_wa(counts)}
+        )
+    table = pd.DataFrame(rows)
+    order = table.model.map({model: k for k, model in enumerate(MODELS)}) if "model" in table else table.index
+    return table.assign(order=order).sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
+
+
+def results(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
+    """One row a model: the paper's claim, WA and UAR under `random`, UAR on each unseen speaker, the constant answer.
+
+    Only test rows of the plain models over the emotions themselves are in it. Per cent throughout.
+    """
+    chosen = predictions.query("part == 'test' and variant == 'default' and corpus == @corpus")
+    claims = pd.read_csv(REPOSITORY / "data" / "claims.csv").query("corpus == @corpus").set_index("model")
+    random = scores(chosen.query("protocol == 'random'"), ["model"]).set_index("model")
+    table = pd.DataFrame({"model": [m for m in MODELS if m in random.index]}).set_index("model")
+    table["claim_wa"] = claims.wa
+    table["source"] = claims.source
+    for column in ("wa", "wa_seed_min", "wa_seed_max", "uar"):
+        table[f"random_{column}"] = random[column]
+    unseen = chosen.query("protocol == 'speaker_independent'")
+    across = scores(unseen, ["model"]).set_index("model")
+    for column in ("uar", "uar_low", "uar_high", "interval_over"):
+        table[f"unseen_{column}"] = across[column]
+    by_speaker = scores(unseen, ["model", "speaker"]).pivot_table(index="model", columns="speaker", values="uar")
+    for speaker in by_speaker:
+        table[f"unseen_{speaker}_uar"] = by_speaker[speaker]
+    table["constant_wa"] = random.constant_wa
+    table["constant_uar"] = 100 / chosen.emotion.nunique()
+    return table.round(2).reset_index()
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The results table as Markdown, as the README shows it: per cent, one decimal."""
+    speakers = [c.removeprefix("unseen_").removesuffix("_uar") for c in table if re.fullmatch(r"unseen_[^_]+_uar", c)]
+    head = ["model", "paper's claim (WA)", "`random`: WA (seeds)", "`random`: UAR"]
+    head += [f"unseen speaker {s}: UAR" for s in speakers]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in table.to_dict("records"):
+        claim = "–" if pd.isna(row["claim_wa"]) else f"{row['claim_wa']:.2f} `{row['source']}`"
+        seeds = f"({row['random_wa_seed_min']:.1f} to {row['random_wa_seed_max']:.1f})"
+        cells = [MODELS[row["model"]], claim, f"{row['random_wa']:.1f} {seeds}", f"{row['random_uar']:.1f}"]
+        lines.append([*cells, *(f"{row[f'unseen_{s}_uar']:.1f}" for s in speakers)])
+    constant = [f"{table.constant_wa.iloc[0]:.1f}", *[f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(speakers))]
+    lines.append(["*constant answer*", "–", *constant])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def update_readme(table: pd.DataFrame, readme: Path = REPOSITORY / "README.md") -> None:
+    """Put the results table between the README's two ``<!-- results -->`` marks."""
+    before, _, after = readme.read_text().split("<!-- results -->")
+    readme.write_text(f"{before}<!-- results -->\n{markdown(table)}\n<!-- results -->{after}")
+
+
+def draw_gap(table: pd.DataFrame) -> plt.Figure:
+    """UAR under `random` beside UAR on unseen speakers, and the paper's claim, one row a model (from `results`)."""
+    fig, ax = plt.subplots(figsize=(8, 0.62 * len(table) + 1.6))
+    y = np.arange(len(table))[::-1]
+    ax.hlines(y, table.unseen_uar, table.random_uar, color="#BBBBBB", linewidth=3, zorder=1)
+    ax.scatter(table.random_uar, y, s=60, color="#332288", label="random split", zorder=3)
+    speakers = [c for c in table if re.fullmatch(r"unseen_[^_]+_uar", c)]
+    for marker, column in zip("^vDPX<>*hp", speakers, strict=False):
+        name = column.removeprefix("unseen_").removesuffix("_uar")
+        ax.scatter(table[column], y, s=50, marker=marker, color="#CC6677", label=f"unseen speaker {name}", zorder=3)
+    if table.claim_wa.notna().any():
+        ax.scatter(table.claim_wa, y, s=110, marker="|", color="black", label="paper's claim (WA)", zorder=4)
+    chance = table.constant_uar.iloc[0]
+    ax.axvline(chance, color="black", linestyle=":", linewidth=1)
+    ax.text(chance + 0.5, len(table) - 0.45, "constant answer", fontsize="small", va="bottom")
+    ax.set_yticks(y, [MODELS[m] for m in table.model])
+    ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.6, len(table) - 0.1))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12 - 0.5 / len(table)), ncols=4, fontsize="small")
+    return fig
+
+
+def draw_confusions(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """Confusion matrices of one model and corpus, one panel a protocol; the figure and its counts."""
+    parts = [(p, predictions.query("protocol == @p")) for p in EVIDENCE if p in set(predictions.protocol)]
+    fig, axes = plt.subplots(1, len(parts), figsize=(5.2 * len(parts), 4.9), squeeze=False)
+    counts = []
+    for ax, (protocol, part) in zip(axes[0], parts, strict=True):
+        matrix, classes = confusions(part)
+        plots.confusion(ax, matrix, classes)
+        ax.set_title(f"{protocol}: UAR {100 * metrics.uar(matrix):.1f} %")
+        long = pd.DataFrame(matrix, index=pd.Index(classes, name="true"), columns=classes)
+        long = long.reset_index().melt("true", var_name="predicted", value_name="utterances")
+        counts.append(long.assign(protocol=protocol))
+    return fig, pd.concat(counts, ignore_index=True)
+
+
+def draw_learning_curves(history: pd.DataFrame) -> plt.Figure:
+    """Loss and accuracy by epoch of one model and corpus, one row of panels a protocol."""
+    protocols = [p for p in EVIDENCE if p in set(history.protocol)]
+    fig, axes = plt.subplots(len(protocols), 2, figsize=(9, 3 * len(protocols)), squeeze=False)
+    for row, protocol in zip(axes, protocols, strict=True):
+        plots.learning_curves(row, history.query("protocol == @protocol"))
+        row[0].set_title(protocol)
+    return fig
+
+
+def provenance(predictions_dir: Path, notebook: str | None = None) -> str:
+    """Which commits and seeds a notebook's predictions come from (all notebooks by default), in one line."""
+    runs = pd.read_csv(predictions_dir / "runs.csv")
+    runs = runs if notebook is None else runs[runs.notebook == notebook]
+    seeds = ", ".join(str(int(seed)) for seed in sorted(runs.seed.dropna().unique()))
+    commits = ", ".join(sorted(runs.commit.dropna().unique())) or "none"
+    corpora = ", ".join(sorted(runs.corpus.unique()))
+    return f"{notebook or 'all notebooks'}; corpora {corpora}; seeds {seeds}; commit {commits}"
+
+
+def to_html(executed: Sequence[tuple[Path, str]], folder: Path, *, note: Callable[[str], None] = print) -> None:
+    """Executed notebooks as HTML pages that link to each other.
+
+    Parameters
+    ----------
+    executed : sequence of (path, name)
+        Executed notebooks and the stems their pages get.
+    folder : Path
+        Receives ``<name>.html``, images embedded.
+    note : callable
+        Told each page written.
+
+    Notes
+    -----
+    Players of recordings other than the synthetic corpus's are replaced by a line that says so: pages may be passed
+    on, the recordings may not.
+    """
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = {name for _, name in executed}
+    exporter = HTMLExporter(embed_images=True, exclude_input_prompt=True, exclude_output_prompt=True)
+    for path, name in executed:
+        notebook = nbformat.read(path, as_version=4)
+        if notebook.metadata.get("papermill", {}).get("parameters", {}).get("corpus") != "mini":
+            _silence(notebook)
+        resources = {"metadata": {"name": name, "path": str(REPOSITORY / "notebooks")}}
+        body, _ = exporter.from_notebook_node(notebook, resources=resources)
+        body = re.sub(r'href="([\w]+)\.ipynb"', lambda m: f'href="{m[1]}.html"' if m[1] in pages else 'href="#"', body)
+        (folder / f"{name}.html").write_text(body)
+        note(f"wrote {folder / f'{name}.html'}")
+
+
+def _silence(notebook) -> None:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "<audio" in str(output.get("data", {}).get("text/html", "")):
+                output["data"] = {"text/plain": "(an audio player, in the notebook itself: the recording is licensed)"}

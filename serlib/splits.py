@@ -1,0 +1,175 @@
+"""Evaluation protocols: which utterances train, validate and test a model, and a check that refuses leaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+PROTOCOLS = ("random", "text_independent", "speaker_independent")
+
+#: Columns whose values no two parts may share, by protocol. The same sound twice (sha256) is always kept together.
+FORBIDDEN_OVERLAP = {
+    "random": ["utterance", "sha256"],
+    "text_independent": ["utterance", "sha256", "text"],
+    "speaker_independent": ["utterance", "sha256", "speaker"],
+}
+
+TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all utterances (random) or of all texts (text_independent)
+MAX_LEAVE_ONE_OUT = 10  # corpora with more speakers are cut into folds of several
+N_SPEAKER_FOLDS = 5
+
+
+class LeakError(ValueError):
+    """Two parts of a split share something that the protocol forbids; the message names it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row positions of one fold.
+
+    Attributes
+    ----------
+    fold : int
+    train, validation, test : ndarray of int, sorted
+        Positions into the utterance table given to `make`.
+    """
+
+    fold: int
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | None = None) -> list[Split]:
+    """Split an utterance table by a protocol.
+
+    ======================  ============================  ==========================================================
+    protocol                test                          validation
+    ======================  ============================  ==========================================================
+    random                  20 %, stratified by emotion   10 %, drawn in the same way
+    text_independent        20 % of the texts             10 % of the texts
+    speaker_independent     speakers, each tested once    one training speaker (two where folds hold several); with
+                                                          only two speakers in all, 10 % of the texts of the one
+                                                          that trains
+    ======================  ============================  ==========================================================
+
+    Speakers are left out one at a time up to ten of them, else in five folds stratified by gender. `seed` moves the
+    random draws (and which training speaker validates), never which speakers are tested together.
+
+    Parameters
+    ----------
+    utterances : DataFrame
+        Columns utterance, speaker, emotion, sha256 and, where the protocol needs them, text and gender.
+    protocol : {"random", "text_independent", "speaker_independent"}
+    seed : int
+    fold : int, optional
+        Only this fold; all of them by default.
+
+    Returns
+    -------
+    list of Split
+
+    Raises
+    ------
+    ValueError
+        Unknown protocol or fold, or a table too small or without the column that the protocol needs.
+    LeakError
+        See `check`; every split is checked before it is returned.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
+    rng = np.random.default_rng(seed)
+    if protocol == "random":
+        parts = [_random(utterances, seed)]
+    elif protocol == "text_independent":
+        groups = _require(utterances, "text", protocol)
+        test, validation, train = _draw(groups.unique(), [TEST_SHARE, VALIDATION_SHARE], rng)
+        parts = [tuple(groups.isin(g).to_numpy() for g in (train, validation, test))]
+    else:
+        parts = [_speakers(utterances, test, rng) for test in _speaker_folds(utterances)]
+    splits = [Split(k, *(np.flatnonzero(mask) for mask in masks)) for k, masks in enumerate(parts)]
+    if fold is not None:
+        if fold not in range(len(splits)):
+            raise ValueError(f"{protocol} has folds 0 to {len(splits) - 1} here, not {fold}")
+        splits = [splits[fold]]
+    for split in splits:
+        check(utterances, split, protocol)
+    return splits
+
+
+def check(utterances: pd.DataFrame, split: Split, protocol: str) -> None:
+    """Raise unless the parts are disjoint in everything that the protocol forbids them to share.
+
+    With two speakers in all, `speaker_independent` validates on other texts of the training speaker: then test shares
+    no speaker with the rest, and validation shares no text with training.
+
+    Raises
+    ------
+    LeakError
+        Names the parts, the column and the first values shared; also when a part is empty.
+    """
+    parts = {name: utterances.iloc[getattr(split, name)] for name in ("train", "validation", "test")}
+    for name, part in parts.items():
+        if part.empty:
+            raise LeakError(f"fold {split.fold} of {protocol}: the {name} part is empty")
+    few_speakers = protocol == "speaker_independent" and utterances.speaker.nunique() == 2
+    for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        columns = FORBIDDEN_OVERLAP[protocol]
+        if few_speakers and b == "validation":
+            columns = ["utterance", "sha256", "text"]
+        for column in columns:
+            shared = sorted(set(parts[a][column].dropna()) & set(parts[b][column].dropna()))
+            if shared:
+                raise LeakError(
+                    f"fold {split.fold} of {protocol}: {a} and {b} share {len(shared)} values of {column!r}, "
+                    f"such as {', '.join(map(str, shared[:3]))}"
+                )
+
+
+def _random(utterances: pd.DataFrame, seed: int) -> tuple[np.ndarray, ...]:
+    sounds = utterances.drop_duplicates("sha256")  # the same sound twice is one draw
+    rest, test = train_test_split(sounds, test_size=TEST_SHARE, stratify=sounds.emotion, random_state=seed)
+    share = VALIDATION_SHARE / (1 - TEST_SHARE)
+    train, validation = train_test_split(rest, test_size=share, stratify=rest.emotion, random_state=seed)
+    return tuple(utterances.sha256.isin(part.sha256).to_numpy() for part in (train, validation, test))
+
+
+def _require(utterances: pd.DataFrame, column: str, protocol: str) -> pd.Series:
+    if utterances[column].isna().any():
+        raise ValueError(f"{protocol} needs the {column} of every utterance; {utterances[column].isna().sum()} lack it")
+    return utterances[column]
+
+
+def _draw(values, shares: list[float], rng: np.random.Generator) -> list[np.ndarray]:
+    """Random disjoint parts of the given shares (at least one value each), then what is left."""
+    order = rng.permutation(sorted(values))
+    counts = [max(1, round(share * len(order))) for share in shares]
+    return np.split(order, np.cumsum(counts))
+
+
+def _speaker_folds(utterances: pd.DataFrame) -> list[np.ndarray]:
+    speakers = utterances.drop_duplicates("speaker").sort_values("speaker")
+    names = speakers.speaker.to_numpy()
+    if len(names) < 2:
+        raise ValueError(f"speaker_independent needs two speakers or more; there is only {', '.join(names)}")
+    if len(names) <= MAX_LEAVE_ONE_OUT:
+        return [names[[k]] for k in range(len(names))]
+    folds = StratifiedKFold(N_SPEAKER_FOLDS, shuffle=True, random_state=0)
+    return [names[test] for _, test in folds.split(names, speakers.gender.fillna("unknown"))]
+
+
+def _speakers(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    tested = utterances.speaker.isin(test).to_numpy()
+    others = np.setdiff1d(utterances.speaker.unique(), test)
+    if len(others) == 1:
+        text = _require(utterances, "text", "speaker_independent with two speakers")
+        held_out, _ = _draw(text.unique(), [VALIDATION_SHARE], rng)
+        validation = ~tested & text.isin(held_out).to_numpy()
+    else:
+        n_validation = 1 if len(test) == 1 else 2
+        validation = utterances.speaker.isin(rng.choice(others, min(n_validation, len(others) - 1), replace=False))
+        validation = validation.to_numpy()
+    return ~tested & ~validation, validation, tested
