@@ -81,6 +81,7 @@ def learning_curves(axes: Sequence[Axes], history: pd.DataFrame) -> None:
             ax.plot(run.epoch, run[quantity], color="#332288", linewidth=1, label=None if k else "training")
             column = run[f"val_{quantity}"]
             ax.plot(run.epoch, column, color="#CC6677", linewidth=1, linestyle="--", label=None if k else "validation")
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
         ax.set(xlabel="epoch", ylabel=quantity if quantity == "accuracy" else "loss (cross-entropy, nats)")
     axes[1].set_ylim(0, 1.02)
     axes[0].legend()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -93,6 +94,18 @@ def check_parameters(notebook: Path, parameters: dict) -> None:
     unknown = [name for name in parameters if name not in known]
     if unknown:
         raise ValueError(f"{notebook.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+
+
+def code_hash(paths: Sequence[Path]) -> str:
+    """Sixteen hex digits that change when the code in Python files or notebooks does; prose and outputs do not count."""
+    digest = hashlib.sha256()
+    for path in paths:
+        text = path.read_text()
+        if path.suffix == ".ipynb":
+            cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+            text = "\n".join("".join(cell["source"]) for cell in cells)
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
 
 
 def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> None:

@@ -1,0 +1,103 @@
+# The report as a graph: every run of report.yaml is one notebook executed by papermill; the report reads what they wrote.
+#   make report [PROFILE=smoke|demo|full]     make figures
+import os
+import shlex
+from pathlib import Path
+
+import yaml
+from serlib import corpora, report
+
+PROFILE = config.get("profile", "demo")
+BUILD = f"build/{PROFILE}"
+# The full report is what gets committed; every other profile stays below build/.
+PREDICTIONS = "data/predictions" if PROFILE == "full" else f"{BUILD}/predictions"
+FIGURES = "figures" if PROFILE == "full" else f"{BUILD}/figures"
+RUNS = {f"{run.notebook}/{run.name}": run for run in report.plan(PROFILE)}
+LISTINGS = {name: corpora.listing_hash(name) for name in {run.parameters["corpus"] for run in RUNS.values()}}
+SHARED_CODE = [Path(f"serlib/{module}.py") for module in ("corpora", "synthetic", "splits", "audio", "features", "training")]
+
+os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log
+
+
+def papermill(notebook, output, parameters):
+    """Shell command that executes a notebook; the traceback of a failing cell ends up in the log."""
+    settings = shlex.quote(yaml.safe_dump(parameters))
+    return f"papermill {notebook} {output} --cwd notebooks --no-progress-bar -y {settings}"
+
+
+def draw(output):
+    settings = {"predictions_dir": PREDICTIONS, "figures_dir": FIGURES}
+    return papermill("notebooks/18_report.ipynb", output, settings)
+
+
+onstart:
+    minutes = sum(run.minutes for name, run in RUNS.items() if not Path(f"{BUILD}/runs/{name}/run.json").exists())
+    print(f"Profile {PROFILE}: {len(RUNS)} runs, of which those still to do take about {minutes / workflow.cores:.0f} min.")
+
+
+rule all:
+    input:
+        f"{BUILD}/report.html",
+
+
+rule run:
+    output:
+        record=BUILD + "/runs/{notebook}/{name}/run.json",
+        executed=BUILD + "/runs/{notebook}/{name}/executed.ipynb",
+    params:  # a run is redone when one of these changes; a reworded paragraph does not cost hours
+        code=lambda w: report.code_hash([Path(f"notebooks/{w.notebook}.ipynb"), *SHARED_CODE]),
+        listing=lambda w: LISTINGS[RUNS[f"{w.notebook}/{w.name}"].parameters["corpus"]],
+        command=lambda w: papermill(
+            f"notebooks/{w.notebook}.ipynb",
+            f"{BUILD}/runs/{w.notebook}/{w.name}/executed.ipynb",
+            RUNS[f"{w.notebook}/{w.name}"].parameters | {"out_dir": f"{BUILD}/runs/{w.notebook}/{w.name}"},
+        ),
+    log:
+        BUILD + "/logs/{notebook}/{name}.log",
+    threads: 1  # two runs side by side are faster than one run on two cores
+    shell:
+        "export TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1; {params.command} > {log} 2>&1"
+
+
+rule collect:
+    input:
+        [f"{BUILD}/runs/{name}/run.json" for name in RUNS],
+    output:
+        touch(f"{BUILD}/collected"),
+    run:
+        report.collect([Path(path).parent for path in input], Path(PREDICTIONS), Path(FIGURES))
+
+
+rule report:
+    input:
+        f"{BUILD}/collected",
+        notebook="notebooks/18_report.ipynb",
+        code=["serlib/metrics.py", "serlib/plots.py", "serlib/report.py"],
+        claims="data/claims.csv",
+    output:
+        executed=f"{BUILD}/18_report.ipynb",
+        page=f"{BUILD}/report.html",
+    params:
+        command=draw(f"{BUILD}/18_report.ipynb"),
+    log:
+        f"{BUILD}/logs/18_report.log",
+    run:
+        shell("{params.command} > {log} 2>&1")
+        first = {run.notebook: f"{BUILD}/runs/{name}/executed.ipynb" for name, run in reversed(RUNS.items())}
+        pages = [(Path(path), stem) for stem, path in first.items()]
+        report.to_html([*pages, (Path(output.executed), "18_report")], Path(BUILD) / "pages", note=lambda _: None)
+        Path(output.page).write_text((Path(BUILD) / "pages/18_report.html").read_text().replace('href="', 'href="pages/'))
+        print(f"\nThe report: {output.page}\nThe notebooks as pages: {BUILD}/pages/\nThe figures: {FIGURES}/\n")
+
+
+# make figures: what is committed in data/predictions is enough.
+rule figures:
+    output:
+        executed="build/figures/18_report.ipynb",
+    log:
+        "build/figures/18_report.log",
+    params:
+        command=draw("build/figures/18_report.ipynb"),
+    run:
+        shell("{params.command} > {log} 2>&1")
+        report.update_readme(report.results(report.read(Path(PREDICTIONS))[0], "tess"))
