@@ -232,7 +232,10 @@ def _first_clip(folder: Path, source: Source) -> Path | None:
 
 
 def _read_release(name: str, folder: Path, source: Source) -> Corpus:
-    rows, problems, copies, seen = [], [], {}, set()
+    rows: list[dict] = []
+    problems: list[tuple[Path, str, str]] = []
+    copies: dict[Path, int] = {}  # folder -> clips in it that were found before
+    seen: set[str | None] = set()
     for path in _audio_files(folder):
         match = source.grammar.fullmatch(path.stem)
         if not match:

@@ -26,7 +26,7 @@ COLOURS = {
 }
 CMAP = "cividis"  # even in lightness, the same to colour-blind readers
 
-STYLE = {
+STYLE: dict = {
     "figure.figsize": (7, 4),
     "figure.dpi": 100,
     "savefig.dpi": 130,

@@ -97,7 +97,7 @@ def check_parameters(notebook: Path, parameters: dict) -> None:
 
 
 def code_hash(paths: Sequence[Path]) -> str:
-    """Sixteen hex digits that change when the code in Python files or notebooks does; prose and outputs do not count."""
+    """Sixteen hex digits that change when the code in Python files or notebooks does; prose does not count."""
     digest = hashlib.sha256()
     for path in paths:
         text = path.read_text()
@@ -123,7 +123,9 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
         ``<notebook>/<figure>``.
     """
     predictions_dir.mkdir(parents=True, exist_ok=True)
-    records, tables, histories = [], {}, {}
+    records: list[dict] = []
+    tables: dict[str, list[pd.DataFrame]] = {}
+    histories: dict[str, list[pd.DataFrame]] = {}
     for folder in sorted(runs):
         record = json.loads((folder / "run.json").read_text())
         stem, corpus = record["notebook"], record["corpus"]["name"]
@@ -251,9 +253,15 @@ def results(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
     return table.round(2).reset_index()
 
 
+def _unseen_speakers(table: pd.DataFrame) -> list[str]:
+    """Speakers that a results table has a column for, unless they are too many to be told apart."""
+    found = [match[1] for match in (re.fullmatch(r"unseen_(.+)_uar", str(column)) for column in table) if match]
+    return found if len(found) <= 10 else []
+
+
 def markdown(table: pd.DataFrame) -> str:
     """The results table as Markdown, as the README shows it: per cent, one decimal."""
-    speakers = [c.removeprefix("unseen_").removesuffix("_uar") for c in table if re.fullmatch(r"unseen_[^_]+_uar", c)]
+    speakers = _unseen_speakers(table)
     head = ["model", "paper's claim (WA)", "`random`: WA (seeds)", "`random`: UAR"]
     head += [f"unseen speaker {s}: UAR" for s in speakers]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
@@ -279,10 +287,9 @@ def draw_gap(table: pd.DataFrame) -> plt.Figure:
     y = np.arange(len(table))[::-1]
     ax.hlines(y, table.unseen_uar, table.random_uar, color="#BBBBBB", linewidth=3, zorder=1)
     ax.scatter(table.random_uar, y, s=60, color="#332288", label="random split", zorder=3)
-    speakers = [c for c in table if re.fullmatch(r"unseen_[^_]+_uar", c)]
-    for marker, column in zip("^vDPX<>*hp", speakers, strict=False):
-        name = column.removeprefix("unseen_").removesuffix("_uar")
-        ax.scatter(table[column], y, s=50, marker=marker, color="#CC6677", label=f"unseen speaker {name}", zorder=3)
+    for marker, name in zip("^vDPX<>*hp", _unseen_speakers(table), strict=False):
+        column = table[f"unseen_{name}_uar"]
+        ax.scatter(column, y, s=50, marker=marker, color="#CC6677", label=f"unseen speaker {name}", zorder=3)
     if table.claim_wa.notna().any():
         ax.scatter(table.claim_wa, y, s=110, marker="|", color="black", label="paper's claim (WA)", zorder=4)
     chance = table.constant_uar.iloc[0]

@@ -170,6 +170,6 @@ def _speakers(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Generat
         validation = ~tested & text.isin(held_out).to_numpy()
     else:
         n_validation = 1 if len(test) == 1 else 2
-        validation = utterances.speaker.isin(rng.choice(others, min(n_validation, len(others) - 1), replace=False))
-        validation = validation.to_numpy()
+        held_out = rng.choice(others, min(n_validation, len(others) - 1), replace=False)
+        validation = utterances.speaker.isin(held_out).to_numpy()
     return ~tested & ~validation, validation, tested

@@ -1,10 +1,10 @@
 """The embedded corpus ``mini``: emotional words from a source-filter synthesiser, with the place of every cue known.
 
 A train of Rosenberg glottal pulses [5]_ and aspiration noise run through a cascade of time-varying formant resonators,
-frication noise is added beside it, as in Klatt's synthesiser [4]_. An emotion moves seven cues away from the speaker's
-neutral voice, in the directions listed by Scherer [1]_, Banse and Scherer [2]_ and Juslin and Laukka [3]_; the
-sizes in `EFFECTS` are ours, chosen so that the classes overlap. It is robot speech: good for learning methods and for
-testing code, no evidence about people.
+frication noise is added beside it, as in Klatt's synthesiser [4]_. An emotion moves the cues of `CUES` away from the
+speaker's neutral voice, in the directions listed by Scherer [1]_, Banse and Scherer [2]_ and Juslin and Laukka [3]_;
+the sizes in `EFFECTS` are ours, chosen so that the classes overlap. It is robot speech: good for learning methods and
+for testing code, no evidence about people.
 
 References
 ----------
