@@ -21,6 +21,7 @@ from serlib.corpora import REPOSITORY
 
 #: Plain names of the models, in the order in which the course meets them.
 MODELS = {
+    "logistic_regression": "logistic regression",
     "cnn": "CNN",
     "lstm_traditional": "LSTM, traditional (77,160 parameters)",
     "lstm_modified": "LSTM, modified (305,799 parameters)",
@@ -30,6 +31,8 @@ MODELS = {
     "random_forest": "random forest",
 }
 RUN = ["notebook", "model", "variant", "corpus", "protocol", "part"]  # what one row of a score table is about
+SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over"]
+SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_f1", "constant_wa"]
 EVIDENCE = ("random", "speaker_independent")
 
 
@@ -207,8 +210,7 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns `by`, then seeds, utterances, uar, uar_low, uar_high, interval_over, wa, wa_seed_min, wa_seed_max,
-        macro_f1, constant_wa.
+        The columns `by`, then `SCORES`; models in the order of the course.
     """
     rows = []
     for key, part in predictions.groupby(list(by), sort=False, dropna=False):
@@ -223,9 +225,13 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
             | {"wa": 100 * metrics.wa(counts), "wa_seed_min": by_seed.min(), "wa_seed_max": by_seed.max()}
             | {"macro_f1": 100 * metrics.macro_f1(counts), "constant_wa": 100 * metrics.constant_wa(counts)}
         )
-    table = pd.DataFrame(rows)
-    order = table.model.map({model: k for k, model in enumerate(MODELS)}) if "model" in table else table.index
-    return table.assign(order=order).sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
+    table = pd.DataFrame(rows, columns=[*by, *SCORES])
+    return table.sort_values("model", key=_course_order, kind="stable", ignore_index=True) if "model" in by else table
+
+
+def _course_order(models: pd.Series) -> pd.Series:
+    """Sort key: the order of `MODELS`, then any others."""
+    return models.map({model: k for k, model in enumerate(MODELS)}).fillna(len(MODELS))
 
 
 def results(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
@@ -236,7 +242,8 @@ def results(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
     chosen = predictions.query("part == 'test' and variant == 'default' and corpus == @corpus")
     claims = pd.read_csv(REPOSITORY / "data" / "claims.csv").query("corpus == @corpus").set_index("model")
     random = scores(chosen.query("protocol == 'random'"), ["model"]).set_index("model")
-    table = pd.DataFrame({"model": [m for m in MODELS if m in random.index]}).set_index("model")
+    models = chosen.query("protocol in @EVIDENCE").model.drop_duplicates().sort_values(key=_course_order)
+    table = pd.DataFrame(index=pd.Index(models, name="model"))
     table["claim_wa"] = claims.wa
     table["source"] = claims.source
     for column in ("wa", "wa_seed_min", "wa_seed_max", "uar"):
@@ -268,7 +275,12 @@ def markdown(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         claim = "–" if pd.isna(row["claim_wa"]) else f"{row['claim_wa']:.2f} `{row['source']}`"
         seeds = f"({row['random_wa_seed_min']:.1f} to {row['random_wa_seed_max']:.1f})"
-        cells = [MODELS[row["model"]], claim, f"{row['random_wa']:.1f} {seeds}", f"{row['random_uar']:.1f}"]
+        cells = [
+            MODELS.get(row["model"], row["model"]),
+            claim,
+            f"{row['random_wa']:.1f} {seeds}",
+            f"{row['random_uar']:.1f}",
+        ]
         lines.append([*cells, *(f"{row[f'unseen_{s}_uar']:.1f}" for s in speakers)])
     constant = [f"{table.constant_wa.iloc[0]:.1f}", *[f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(speakers))]
     lines.append(["*constant answer*", "–", *constant])
@@ -283,7 +295,7 @@ def update_readme(table: pd.DataFrame, readme: Path = REPOSITORY / "README.md") 
 
 def draw_gap(table: pd.DataFrame) -> plt.Figure:
     """UAR under `random` beside UAR on unseen speakers, and the paper's claim, one row a model (from `results`)."""
-    fig, ax = plt.subplots(figsize=(8, 0.62 * len(table) + 1.6))
+    fig, ax = plt.subplots(figsize=(8.5, 0.55 * len(table) + 1.8))
     y = np.arange(len(table))[::-1]
     ax.hlines(y, table.unseen_uar, table.random_uar, color="#BBBBBB", linewidth=3, zorder=1)
     ax.scatter(table.random_uar, y, s=60, color="#332288", label="random split", zorder=3)
@@ -295,9 +307,9 @@ def draw_gap(table: pd.DataFrame) -> plt.Figure:
     chance = table.constant_uar.iloc[0]
     ax.axvline(chance, color="black", linestyle=":", linewidth=1)
     ax.text(chance + 0.5, len(table) - 0.45, "constant answer", fontsize="small", va="bottom")
-    ax.set_yticks(y, [MODELS[m] for m in table.model])
+    ax.set_yticks(y, [MODELS.get(m, m) for m in table.model])
     ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.6, len(table) - 0.1))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12 - 0.5 / len(table)), ncols=4, fontsize="small")
+    fig.legend(loc="outside lower center", ncols=4, fontsize="small")
     return fig
 
 
