@@ -1,5 +1,6 @@
 # The report as a graph: every run of report.yaml is one notebook executed by papermill; the report reads what they wrote.
 #   make report [PROFILE=smoke|demo|full]     make figures
+import functools
 import os
 import shlex
 from pathlib import Path
@@ -13,7 +14,7 @@ BUILD = f"build/{PROFILE}"
 PREDICTIONS = "data/predictions" if PROFILE == "full" else f"{BUILD}/predictions"
 FIGURES = "figures" if PROFILE == "full" else f"{BUILD}/figures"
 RUNS = {f"{run.notebook}/{run.name}": run for run in report.plan(PROFILE)}
-LISTINGS = {name: corpora.listing_hash(name) for name in {run.parameters["corpus"] for run in RUNS.values()}}
+LISTING = functools.cache(corpora.listing_hash)
 SHARED_CODE = [Path(f"serlib/{module}.py") for module in ("corpora", "synthetic", "splits", "audio", "features", "training")]
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log
@@ -25,9 +26,12 @@ def papermill(notebook, output, parameters):
     return f"papermill {notebook} {output} --cwd notebooks --no-progress-bar -y {settings}"
 
 
-def draw(output):
+def draw(executed, log):
+    """Run the report's notebook over the predictions; the full report's table goes into the README too."""
     settings = {"predictions_dir": PREDICTIONS, "figures_dir": FIGURES}
-    return papermill("notebooks/18_report.ipynb", output, settings)
+    shell(f"{papermill('notebooks/18_report.ipynb', executed, settings)} > {log} 2>&1")
+    if PROFILE == "full":
+        report.update_readme(report.results(report.read(Path(PREDICTIONS))[0], "tess"))
 
 
 onstart:
@@ -37,7 +41,7 @@ onstart:
 
 rule all:
     input:
-        f"{BUILD}/report.html",
+        f"{BUILD}/pages/18_report.html",
 
 
 rule run:
@@ -46,7 +50,7 @@ rule run:
         executed=BUILD + "/runs/{notebook}/{name}/executed.ipynb",
     params:  # a run is redone when one of these changes; a reworded paragraph does not cost hours
         code=lambda w: report.code_hash([Path(f"notebooks/{w.notebook}.ipynb"), *SHARED_CODE]),
-        listing=lambda w: LISTINGS[RUNS[f"{w.notebook}/{w.name}"].parameters["corpus"]],
+        listing=lambda w: LISTING(RUNS[f"{w.notebook}/{w.name}"].parameters["corpus"]),
         command=lambda w: papermill(
             f"notebooks/{w.notebook}.ipynb",
             f"{BUILD}/runs/{w.notebook}/{w.name}/executed.ipynb",
@@ -76,18 +80,14 @@ rule report:
         claims="data/claims.csv",
     output:
         executed=f"{BUILD}/18_report.ipynb",
-        page=f"{BUILD}/report.html",
-    params:
-        command=draw(f"{BUILD}/18_report.ipynb"),
+        page=f"{BUILD}/pages/18_report.html",
     log:
         f"{BUILD}/logs/18_report.log",
     run:
-        shell("{params.command} > {log} 2>&1")
-        first = {run.notebook: f"{BUILD}/runs/{name}/executed.ipynb" for name, run in reversed(RUNS.items())}
-        pages = [(Path(path), stem) for stem, path in first.items()]
-        report.to_html([*pages, (Path(output.executed), "18_report")], Path(BUILD) / "pages", note=lambda _: None)
-        Path(output.page).write_text((Path(BUILD) / "pages/18_report.html").read_text().replace('href="', 'href="pages/'))
-        print(f"\nThe report: {output.page}\nThe notebooks as pages: {BUILD}/pages/\nThe figures: {FIGURES}/\n")
+        draw(output.executed, log)
+        first = {run.notebook: Path(f"{BUILD}/runs/{name}/executed.ipynb") for name, run in reversed(RUNS.items())}
+        report.to_html(first | {"18_report": Path(output.executed)}, Path(BUILD) / "pages")
+        print(f"\nThe report: {output.page}\nAll notebooks as pages: {BUILD}/pages/index.html\nFigures: {FIGURES}/\n")
 
 
 # make figures: what is committed in data/predictions is enough.
@@ -96,8 +96,5 @@ rule figures:
         executed="build/figures/18_report.ipynb",
     log:
         "build/figures/18_report.log",
-    params:
-        command=draw("build/figures/18_report.ipynb"),
     run:
-        shell("{params.command} > {log} 2>&1")
-        report.update_readme(report.results(report.read(Path(PREDICTIONS))[0], "tess"))
+        draw(output.executed, log)

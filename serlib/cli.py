@@ -25,7 +25,12 @@ def main() -> None:
 def corpora(
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder that holds the corpora; default: $SERLIB_DATA, else data/raw.", show_default=False),
+        typer.Option(
+            help="Folder that holds the corpora; default: $SERLIB_DATA, else data/raw.",
+            exists=True,
+            file_okay=False,
+            resolve_path=True,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of tables.")] = False,
 ) -> None:

@@ -156,26 +156,30 @@ def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
         corpus = "tess" if _first_clip(root / "tess", SOURCES["tess"]) else "mini"
         said = "found" if corpus == "tess" else "not found, so the synthetic corpus mini is used"
         print(f"corpus 'auto': TESS {said} (looked in {root / 'tess'})")
+    folder = _locate(corpus, root)
+    return _read_release(corpus, folder, SOURCES[corpus]) if corpus in SOURCES else _read_folder(corpus, folder)
+
+
+def _locate(corpus: str, root: Path) -> Path:
+    """Folder of a corpus; CorpusNotFound where there is none."""
     if corpus == "mini":
-        return _read_folder("mini", mini())
+        return mini()
     folder = root / corpus
-    if corpus in SOURCES:
+    if corpus in SOURCES and not _first_clip(folder, SOURCES[corpus]):
         source = SOURCES[corpus]
-        if not _first_clip(folder, source):
-            raise CorpusNotFound(
-                f"No {source.title} in {folder}\n"
-                f"  expected: {source.layout}, any format that libsndfile reads\n"
-                f"  get it:   {source.home}\n"
-                f"  then:     put it there, or set SERLIB_DATA to the folder that holds {corpus}/"
-            )
-        return _read_release(corpus, folder, source)
+        raise CorpusNotFound(
+            f"No {source.title} in {folder}\n"
+            f"  expected: {source.layout}, any format that libsndfile reads\n"
+            f"  get it:   {source.home}\n"
+            f"  then:     put it there, or set SERLIB_DATA to the folder that holds {corpus}/"
+        )
     if not folder.is_dir():
         raise CorpusNotFound(
             f"No corpus {corpus!r} in {root}\n"
             f"  known:    auto, mini, {', '.join(SOURCES)}\n"
             f"  or:       a folder {folder} with a CSV of path, speaker, emotion"
         )
-    return _read_folder(corpus, folder)
+    return folder
 
 
 def available(data_dir: str | Path | None = None) -> list[str]:
@@ -213,11 +217,18 @@ def subset(utterances: pd.DataFrame, max_utterances: int | None, seed: int = 0) 
 
 
 def listing_hash(corpus: str, data_dir: str | Path | None = None) -> str:
-    """Cheap sign that a corpus changed on disk: a hash of its files' names, sizes and times (``mini``: its version)."""
+    """Cheap sign that a corpus changed on disk: a hash of its files' names, sizes and times.
+
+    Raises
+    ------
+    CorpusNotFound
+        As `load` does.
+    """
     if corpus == "mini":
         return mini().name
-    root = data_root(data_dir) / corpus
-    lines = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in _audio_files(root)]
+    folder = _locate(corpus, data_root(data_dir))
+    files = [*_audio_files(folder), *sorted(folder.glob("*.csv"))]
+    lines = [f"{p.relative_to(folder)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
+import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -348,42 +350,55 @@ def provenance(predictions_dir: Path, notebook: str | None = None) -> str:
     return f"{notebook or 'all notebooks'}; corpora {corpora}; seeds {seeds}; commit {commits}"
 
 
-def to_html(executed: Sequence[tuple[Path, str]], folder: Path, *, note: Callable[[str], None] = print) -> None:
-    """Executed notebooks as HTML pages that link to each other.
+def to_html(executed: dict[str, Path], folder: Path) -> None:
+    """Executed notebooks, and the README as their index, as HTML pages that link to each other.
 
     Parameters
     ----------
-    executed : sequence of (path, name)
-        Executed notebooks and the stems their pages get.
+    executed : dict of str to Path
+        Page name (the notebook's stem) -> executed notebook.
     folder : Path
-        Receives ``<name>.html``, images embedded.
-    note : callable
-        Told each page written.
+        Receives ``<name>.html`` and ``index.html``, images embedded.
 
     Notes
     -----
     Players of recordings other than the synthetic corpus's are replaced by a line that says so: pages may be passed
-    on, the recordings may not.
+    on, the recordings may not. TensorFlow's greetings are left out.
     """
     import nbformat
     from nbconvert import HTMLExporter
 
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {name for _, name in executed}
     exporter = HTMLExporter(embed_images=True, exclude_input_prompt=True, exclude_output_prompt=True)
-    for path, name in executed:
+    readme = nbformat.v4.new_markdown_cell((REPOSITORY / "README.md").read_text())
+    pages = {"index": (nbformat.v4.new_notebook(cells=[readme]), REPOSITORY)}
+    for name, path in executed.items():
         notebook = nbformat.read(path, as_version=4)
-        if notebook.metadata.get("papermill", {}).get("parameters", {}).get("corpus") != "mini":
-            _silence(notebook)
-        resources = {"metadata": {"name": name, "path": str(REPOSITORY / "notebooks")}}
-        body, _ = exporter.from_notebook_node(notebook, resources=resources)
-        body = re.sub(r'href="([\w]+)\.ipynb"', lambda m: f'href="{m[1]}.html"' if m[1] in pages else 'href="#"', body)
-        (folder / f"{name}.html").write_text(body)
-        note(f"wrote {folder / f'{name}.html'}")
+        for cell in notebook.cells:
+            _tidy(cell, notebook.metadata.get("papermill", {}).get("parameters", {}).get("corpus") == "mini")
+        pages[name] = (notebook, REPOSITORY / "notebooks")
+    for name, (notebook, home) in pages.items():
+        body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name, "path": str(home)}})
+        link = functools.partial(_link, home=home, folder=folder, pages=set(pages))
+        (folder / f"{name}.html").write_text(re.sub(r'href="([^"#:]+)(#[^"]*)?"', link, body))
 
 
-def _silence(notebook) -> None:
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "<audio" in str(output.get("data", {}).get("text/html", "")):
-                output["data"] = {"text/plain": "(an audio player, in the notebook itself: the recording is licensed)"}
+def _tidy(cell, may_play: bool) -> None:
+    """Take players of licensed recordings and TensorFlow's log lines out of one executed cell."""
+    for output in cell.get("outputs", []):
+        if "<audio" in str(output.get("data", {}).get("text/html", "")) and not may_play:
+            output["data"] = {"text/plain": "(an audio player, in the notebook itself: the recording is licensed)"}
+        if output.get("name") == "stderr":
+            output["text"] = re.sub(r"(?m)^(WARNING: All log messages before absl|I0000 ).*\n?", "", output["text"])
+    if "outputs" in cell:
+        cell["outputs"] = [output for output in cell["outputs"] if output.get("text", True)]
+
+
+def _link(match: re.Match[str], home: Path, folder: Path, pages: set[str]) -> str:
+    """A relative link of a file in `home`, as a page in `folder` needs it."""
+    path = (home / match[1]).resolve()
+    name = {"README": "index"}.get(path.stem, path.stem)
+    if path.suffix in {".ipynb", ".md"} and name in pages:
+        anchor = "#The-course" if match[2] == "#the-course" else match[2] or ""  # nbconvert keeps the heading's case
+        return f'href="{name}.html{anchor}"'
+    return f'href="{os.path.relpath(path, folder.resolve())}"'

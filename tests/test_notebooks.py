@@ -36,7 +36,7 @@ def test_report_runs_on_what_the_runs_left(tmp_path, monkeypatch):
     report.collect([tmp_path / "run"], tmp_path / "predictions", tmp_path / "figures")
     folders = {"predictions_dir": str(tmp_path / "predictions"), "figures_dir": str(tmp_path / "figures")}
     execute("18_report", folders, tmp_path, monkeypatch)
-    report.to_html([(tmp_path / "executed.ipynb", "18_report")], tmp_path / "pages")
+    report.to_html({"18_report": tmp_path / "executed.ipynb"}, tmp_path / "pages")
     page = (tmp_path / "pages" / "18_report.html").read_text()
     assert "random forest" in page and "data:image/png;base64," in page
     assert (tmp_path / "figures" / "18_report" / "gap_mini.svg").is_file()
