@@ -13,7 +13,9 @@ from rich.table import Table
 
 from serlib import corpora as _corpora
 
-app = typer.Typer(help="Speech emotion recognition on really unseen speakers.", no_args_is_help=True)
+app = typer.Typer(
+    help="Speech emotion recognition on really unseen speakers.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.callback()
@@ -46,23 +48,18 @@ def corpora(
     if as_json:
         print(json.dumps([_record(corpus) for corpus in found], indent=1))
     else:
-        table = Table("corpus", "clips", "usable", "speakers", "emotions", "hours", "problems", "folder")
+        table = Table("corpus", "clips", "usable", "speakers", "emotions", "hours", "problems")
         for corpus in found:
-            record, usable = _record(corpus), corpus.utterances
-            table.add_row(
-                corpus.name,
-                f"{corpus.n_clips:,}",
-                f"{len(usable):,}",
-                str(record["speakers"]),
-                "\n".join(f"{emotion} {count:,}" for emotion, count in record["emotions"].items()),
-                f"{usable.seconds.sum() / 3600:.2f}",
-                str(len(corpus.problems)),
-                str(corpus.root),
-            )
+            usable = corpus.utterances
+            counts = (corpus.n_clips, len(usable), usable.speaker.nunique(), usable.emotion.nunique())
+            hours = f"{usable.seconds.sum() / 3600:.2f}"
+            table.add_row(corpus.name, *(f"{count:,}" for count in counts), hours, str(len(corpus.problems)))
         console.print(table)
         for corpus in found:
+            emotions = ", ".join(f"{emotion} {count:,}" for emotion, count in _record(corpus)["emotions"].items())
+            say(f"{corpus.name}: {emotions}\n  in {corpus.root}")
             for problem in corpus.problems.itertuples():
-                say(f"{corpus.name}, {problem.action}: {problem.path}\n  {problem.reason}")
+                say(f"  {problem.action}: {problem.path}\n    {problem.reason}")
         missing = sorted(set(_corpora.SOURCES) - {corpus.name for corpus in found})
         for name in missing:
             source = _corpora.SOURCES[name]
