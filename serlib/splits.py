@@ -56,8 +56,9 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
                                                           that trains
     ======================  ============================  ==========================================================
 
-    Speakers are left out one at a time up to ten of them, else in five folds stratified by gender. `seed` moves the
-    random draws (and which training speaker validates), never which speakers are tested together.
+    Speakers are left out one at a time up to ten of them, else in five folds stratified by gender. A validation speaker
+    is of the gender that has most speakers left, so that training keeps both. `seed` moves the random draws (and which
+    training speaker validates), never which speakers are tested together.
 
     Parameters
     ----------
@@ -166,10 +167,21 @@ def _speakers(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Generat
     others = np.setdiff1d(utterances.speaker.unique(), test)
     if len(others) == 1:
         text = _require(utterances, "text", "speaker_independent with two speakers")
-        held_out, _ = _draw(text.unique(), [VALIDATION_SHARE], rng)
-        validation = ~tested & text.isin(held_out).to_numpy()
+        held_out_texts, _ = _draw(text.unique(), [VALIDATION_SHARE], rng)
+        validation = ~tested & text.isin(held_out_texts).to_numpy()
     else:
-        n_validation = 1 if len(test) == 1 else 2
-        held_out = rng.choice(others, min(n_validation, len(others) - 1), replace=False)
+        speakers = utterances[~tested].drop_duplicates("speaker")[["speaker", "gender"]].sort_values("speaker")
+        held_out = _validation_speakers(speakers, min(1 if len(test) == 1 else 2, len(others) - 1), rng)
         validation = utterances.speaker.isin(held_out).to_numpy()
     return ~tested & ~validation, validation, tested
+
+
+def _validation_speakers(speakers: pd.DataFrame, n: int, rng: np.random.Generator) -> list[str]:
+    """Draw n speakers, each of the gender that has most left, so that training keeps voices of both."""
+    left = speakers.fillna({"gender": "unknown"}).iloc[rng.permutation(len(speakers))]
+    drawn = []
+    for _ in range(n):
+        most_frequent = left.gender.value_counts(sort=False).idxmax()
+        drawn.append(left.speaker[left.gender == most_frequent].iloc[0])
+        left = left[left.speaker != drawn[-1]]
+    return drawn
