@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 .PHONY: report figures test lab lint lock clean
 
 report: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and write the report
-	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) $(SNAKEMAKE)
+	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
 
 figures: $(READY)  ## redraw every committed table and figure from data/predictions, without corpora or training
 	$(BIN)/snakemake figures --config profile=full --cores 1 --force

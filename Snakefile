@@ -1,37 +1,38 @@
 # The report as a graph: every run of report.yaml is one notebook executed by papermill; the report reads what they wrote.
 #   make report [PROFILE=smoke|demo|full]     make figures
 import functools
+import json
 import os
-import shlex
+import sys
 from pathlib import Path
 
-import yaml
-from serlib import corpora, report
+from serlib import corpora
+from serlib.report import code_hash, collect, plan, read, results, to_html, update_readme
 
 PROFILE = config.get("profile", "demo")
 BUILD = f"build/{PROFILE}"
 # The full report is what gets committed; every other profile stays below build/.
 PREDICTIONS = "data/predictions" if PROFILE == "full" else f"{BUILD}/predictions"
 FIGURES = "figures" if PROFILE == "full" else f"{BUILD}/figures"
-RUNS = {f"{run.notebook}/{run.name}": run for run in report.plan(PROFILE)}
+RUNS = {f"{run.notebook}/{run.name}": run for run in plan(PROFILE)}
 LISTING = functools.cache(corpora.listing_hash)
+PAPERMILL = f"{sys.executable} -m papermill --cwd notebooks --no-progress-bar"
 SHARED_CODE = [Path(f"serlib/{module}.py") for module in ("corpora", "synthetic", "splits", "audio", "features", "training")]
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log
 
 
-def papermill(notebook, output, parameters):
-    """Shell command that executes a notebook; the traceback of a failing cell ends up in the log."""
-    settings = shlex.quote(yaml.safe_dump(parameters))
-    return f"papermill {notebook} {output} --cwd notebooks --no-progress-bar -y {settings}"
+def settings(run, folder):
+    """A run's parameters, as papermill takes them on its command line (JSON is YAML too)."""
+    return json.dumps(run.parameters | {"out_dir": folder})
 
 
 def draw(executed, log):
     """Run the report's notebook over the predictions; the full report's table goes into the README too."""
-    settings = {"predictions_dir": PREDICTIONS, "figures_dir": FIGURES}
-    shell(f"{papermill('notebooks/18_report.ipynb', executed, settings)} > {log} 2>&1")
+    folders = f"-p predictions_dir {PREDICTIONS} -p figures_dir {FIGURES}"
+    shell(f"{PAPERMILL} notebooks/18_report.ipynb {executed} {folders} > {log} 2>&1")
     if PROFILE == "full":
-        report.update_readme(report.results(report.read(Path(PREDICTIONS))[0], "tess"))
+        update_readme(results(read(Path(PREDICTIONS))[0], "tess"))
 
 
 onstart:
@@ -45,34 +46,37 @@ rule all:
 
 
 rule run:
+    message:
+        "{wildcards.notebook}: {wildcards.name}"
     output:
         record=BUILD + "/runs/{notebook}/{name}/run.json",
         executed=BUILD + "/runs/{notebook}/{name}/executed.ipynb",
     params:  # a run is redone when one of these changes; a reworded paragraph does not cost hours
-        code=lambda w: report.code_hash([Path(f"notebooks/{w.notebook}.ipynb"), *SHARED_CODE]),
+        code=lambda w: code_hash([Path(f"notebooks/{w.notebook}.ipynb"), *SHARED_CODE]),
         listing=lambda w: LISTING(RUNS[f"{w.notebook}/{w.name}"].parameters["corpus"]),
-        command=lambda w: papermill(
-            f"notebooks/{w.notebook}.ipynb",
-            f"{BUILD}/runs/{w.notebook}/{w.name}/executed.ipynb",
-            RUNS[f"{w.notebook}/{w.name}"].parameters | {"out_dir": f"{BUILD}/runs/{w.notebook}/{w.name}"},
-        ),
+        settings=lambda w: settings(RUNS[f"{w.notebook}/{w.name}"], f"{BUILD}/runs/{w.notebook}/{w.name}"),
     log:
         BUILD + "/logs/{notebook}/{name}.log",
     threads: 1  # two runs side by side are faster than one run on two cores
     shell:
-        "export TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1; {params.command} > {log} 2>&1"
+        "export TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1; "
+        "{PAPERMILL} notebooks/{wildcards.notebook}.ipynb {output.executed} -y {params.settings:q} > {log} 2>&1"
 
 
 rule collect:
+    message:
+        "predictions and figures of all runs"
     input:
         [f"{BUILD}/runs/{name}/run.json" for name in RUNS],
     output:
         touch(f"{BUILD}/collected"),
     run:
-        report.collect([Path(path).parent for path in input], Path(PREDICTIONS), Path(FIGURES))
+        collect([Path(path).parent for path in input], Path(PREDICTIONS), Path(FIGURES))
 
 
 rule report:
+    message:
+        "18_report, and every notebook as a page"
     input:
         f"{BUILD}/collected",
         notebook="notebooks/18_report.ipynb",
@@ -86,12 +90,14 @@ rule report:
     run:
         draw(output.executed, log)
         first = {run.notebook: Path(f"{BUILD}/runs/{name}/executed.ipynb") for name, run in reversed(RUNS.items())}
-        report.to_html(first | {"18_report": Path(output.executed)}, Path(BUILD) / "pages")
+        to_html(first | {"18_report": Path(output.executed)}, Path(BUILD) / "pages")
         print(f"\nThe report: {output.page}\nAll notebooks as pages: {BUILD}/pages/index.html\nFigures: {FIGURES}/\n")
 
 
 # make figures: what is committed in data/predictions is enough.
 rule figures:
+    message:
+        "18_report over data/predictions"
     output:
         executed="build/figures/18_report.ipynb",
     log:
