@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from serlib import metrics
+
+CLASSES = ["anger", "fear", "neutral"]
+
+
+@pytest.fixture(params=range(4))
+def labels(request):
+    rng = np.random.default_rng(request.param)
+    truth = rng.choice(CLASSES, 60, p=[0.6, 0.3, 0.1])
+    predicted = np.where(rng.random(60) < 0.6, truth, rng.choice(CLASSES, 60))
+    return truth.tolist(), predicted.tolist()
+
+
+def test_scores_are_scikit_learns(labels):
+    truth, predicted = labels
+    counts = metrics.confusion(truth, predicted, CLASSES)
+    np.testing.assert_array_equal(counts, sk.confusion_matrix(truth, predicted, labels=CLASSES))
+    assert metrics.wa(counts) == pytest.approx(sk.accuracy_score(truth, predicted))
+    assert metrics.uar(counts) == pytest.approx(sk.balanced_accuracy_score(truth, predicted))
+    assert metrics.macro_f1(counts) == pytest.approx(sk.f1_score(truth, predicted, average="macro"))
+    theirs = sk.precision_recall_fscore_support(truth, predicted, labels=CLASSES)
+    ours = metrics.per_class(counts, CLASSES)
+    np.testing.assert_allclose(ours[["precision", "recall", "f1", "support"]].T, theirs)
+
+
+def test_classes_that_never_occur_do_not_count():
+    counts = metrics.confusion(["anger", "fear"], ["anger", "anger"], CLASSES)
+    assert np.isnan(metrics.recall(counts)[2])
+    assert metrics.uar(counts) == 0.5
+    assert metrics.macro_f1(counts) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_constant_answer():
+    counts = metrics.confusion(["fear"] * 3 + ["anger"], ["anger"] * 4, CLASSES)
+    assert metrics.constant_wa(counts) == 0.75
+
+
+def test_stacks_are_scored_one_by_one():
+    one = metrics.confusion(["anger", "fear"], ["anger", "fear"], CLASSES)
+    other = metrics.confusion(["anger", "fear"], ["fear", "anger"], CLASSES)
+    np.testing.assert_array_equal(metrics.uar(np.stack([one, other])), [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "message"),
+    [(["anger"], ["anger", "fear"], "1 true labels and 2"), (["joy"], ["anger"], "'joy'")],
+)
+def test_confusion_refuses_what_does_not_fit(truth, predicted, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.confusion(truth, predicted, CLASSES)
+
+
+def group(right, wrong):
+    return metrics.confusion(
+        ["anger"] * (right + wrong) + ["fear"] * 10, ["anger"] * right + ["fear"] * (wrong + 10), CLASSES
+    )
+
+
+def test_interval_over_groups_is_longer_than_over_clips():
+    """Clips of a speaker err together: all right for one half of the speakers, half wrong for the other."""
+    speakers = np.stack([group(20, 0)] * 4 + [group(5, 15)] * 4)
+    low, high = metrics.interval(speakers)
+    assert low < metrics.uar(speakers.sum(axis=0)) < high
+    single = [
+        (true, said) for counts in speakers for true in (0, 1) for said in (0, 1) for _ in range(counts[true, said])
+    ]
+    clips = np.zeros((len(single), 3, 3), dtype=int)
+    for k, (true, said) in enumerate(single):
+        clips[k, true, said] = 1
+    clip_low, clip_high = metrics.interval(clips)
+    assert high - low > 1.5 * (clip_high - clip_low)
+
+
+def test_interval_is_repeatable_and_honest_about_one_group():
+    groups = np.stack([group(k, 10 - k) for k in range(10)])
+    assert metrics.interval(groups) == metrics.interval(groups)
+    assert metrics.interval(groups, level=0.5)[0] > metrics.interval(groups)[0]
+    assert np.isnan(metrics.interval(groups[:1])).all()
+
+
+def test_interval_covers():
+    """Of 95 % intervals over 30 groups, about as many cover the truth (with room for chance and few groups)."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for k in range(100):
+        right = rng.binomial(10, rng.beta(6, 4, size=30))
+        groups = np.zeros((30, 2, 2), dtype=int)
+        groups[:, 0, 0], groups[:, 0, 1] = right, 10 - right
+        low, high = metrics.interval(groups, metrics.wa, n_draws=400, seed=k)
+        hits += low <= 0.6 <= high
+    assert 85 <= hits <= 100

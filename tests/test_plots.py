@@ -1,0 +1,56 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from serlib import corpora, plots
+
+
+@pytest.fixture
+def figure():
+    plots.use_style()
+    fig, ax = plt.subplots()
+    ax.plot([0, 1])
+    yield fig
+    plt.close(fig)
+
+
+def test_every_emotion_has_a_colour_of_its_own():
+    assert set(plots.COLOURS) == set(corpora.EMOTIONS)
+    assert len(set(plots.COLOURS.values())) == len(corpora.EMOTIONS)
+
+
+def test_a_figure_with_data_has_three_files_and_says_what_it_is(figure, tmp_path):
+    data = pd.DataFrame({"x": [0, 1]})
+    png = plots.save(figure, tmp_path / "new" / "line.v1", data, about="corpus mini, seed 1, commit abc")
+    assert png == tmp_path / "new" / "line.v1.png"
+    assert {p.suffix for p in png.parent.iterdir()} == {".png", ".svg", ".csv"}
+    assert b"commit abc" in png.read_bytes() and "commit abc" in png.with_suffix(".svg").read_text()
+    pd.testing.assert_frame_equal(pd.read_csv(png.with_suffix(".csv")), data)
+
+
+def test_a_figure_of_one_recording_has_no_data_beside_it(figure, tmp_path):
+    plots.save(figure, tmp_path / "clip")
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.png"]
+
+
+def test_the_same_figure_gives_the_same_bytes(figure, tmp_path):
+    data = pd.DataFrame({"x": [1]})
+    for name in "ab":
+        plots.save(figure, tmp_path / name / "line", data)
+    for suffix in ("png", "svg", "csv"):
+        assert (tmp_path / "a" / f"line.{suffix}").read_bytes() == (tmp_path / "b" / f"line.{suffix}").read_bytes()
+
+
+def test_confusion_is_drawn_as_share_of_the_true_class(figure):
+    ax = figure.axes[0]
+    plots.confusion(ax, np.array([[3, 1], [0, 0]]), ["anger", "fear"])
+    assert [text.get_text() for text in ax.texts] == ["75", "25"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["anger", "fear"]
+    assert "true" in ax.get_ylabel() and "predicted" in ax.get_xlabel()
+
+
+def test_time_axes_are_in_seconds(figure):
+    ax = figure.axes[0]
+    plots.waveform(ax, np.zeros(8000), 16_000)
+    assert ax.get_xlim() == (0, 0.5) and "(s)" in ax.get_xlabel()

@@ -1,0 +1,150 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from serlib import splits
+
+
+def table(n_speakers=4, n_texts=10, emotions=("anger", "fear", "neutral")):
+    """Every speaker says every text in every emotion."""
+    rows = [
+        (f"S{s:02}_{t}_{e}", f"S{s:02}", "female" if s % 2 else "male", e, f"text{t}")
+        for s in range(n_speakers)
+        for t in range(n_texts)
+        for e in emotions
+    ]
+    frame = pd.DataFrame(rows, columns=["utterance", "speaker", "gender", "emotion", "text"])
+    return frame.assign(sha256=frame.utterance)
+
+
+def parts(frame, split):
+    return [frame.iloc[rows] for rows in (split.train, split.validation, split.test)]
+
+
+@pytest.mark.parametrize("protocol", splits.PROTOCOLS)
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_are_disjoint_and_repeatable(protocol, seed):
+    frame = table()
+    for split, again in zip(
+        splits.make(frame, protocol, seed=seed), splits.make(frame, protocol, seed=seed), strict=True
+    ):
+        rows = np.concatenate([split.train, split.validation, split.test])
+        assert len(np.unique(rows)) == len(rows) == len(frame)
+        assert all(len(part) for part in parts(frame, split))
+        np.testing.assert_array_equal(split.train, again.train)
+
+
+@pytest.mark.parametrize("protocol", splits.PROTOCOLS)
+def test_seeds_move_the_draws(protocol):
+    frame = table()
+    trained = {tuple(splits.make(frame, protocol, seed=seed)[0].train) for seed in range(6)}
+    assert len(trained) > 1
+
+
+def test_random_is_stratified():
+    frame = table(n_texts=30)
+    train, validation, test = parts(frame, splits.make(frame, "random", seed=1)[0])
+    assert len(test) == 0.2 * len(frame) and len(validation) == 0.1 * len(frame)
+    for part in (train, validation, test):
+        assert part.emotion.value_counts().max() - part.emotion.value_counts().min() <= 1
+
+
+def test_text_independent_keeps_texts_apart():
+    frame = table()
+    train, validation, test = parts(frame, splits.make(frame, "text_independent", seed=1)[0])
+    assert [p.text.nunique() for p in (train, validation, test)] == [7, 1, 2]
+    assert not set(train.text) & set(test.text) and not set(train.text) & set(validation.text)
+    assert set(train.speaker) == set(test.speaker)
+
+
+def test_speakers_are_left_out_one_by_one():
+    frame = table(n_speakers=4)
+    made = splits.make(frame, "speaker_independent", seed=1)
+    assert [set(parts(frame, s)[2].speaker) for s in made] == [{f"S{k:02}"} for k in range(4)]
+    for split in made:
+        train, validation, _ = parts(frame, split)
+        assert len(set(validation.speaker)) == 1
+        assert set(train.gender) == {"female", "male"}, "training keeps voices of both genders"
+
+
+def test_many_speakers_are_cut_into_folds():
+    frame = table(n_speakers=12)
+    made = splits.make(frame, "speaker_independent")
+    tested = [set(parts(frame, s)[2].speaker) for s in made]
+    assert len(made) == splits.N_SPEAKER_FOLDS
+    assert sorted(name for fold in tested for name in fold) == sorted(frame.speaker.unique())
+    assert all(parts(frame, s)[1].speaker.nunique() == 2 for s in made)
+    assert all(parts(frame, s)[1].gender.nunique() == 2 for s in made)
+    other_seed = [set(parts(frame, s)[2].speaker) for s in splits.make(frame, "speaker_independent", seed=9)]
+    assert other_seed == tested, "the seed never moves who is tested together"
+
+
+def test_two_speakers_validate_on_other_words():
+    frame = table(n_speakers=2)
+    for split in splits.make(frame, "speaker_independent", seed=1):
+        train, validation, test = parts(frame, split)
+        assert set(train.speaker) == set(validation.speaker)
+        assert set(train.speaker).isdisjoint(test.speaker)
+        assert set(train.text).isdisjoint(validation.text)
+
+
+def test_random_keeps_the_same_sound_together():
+    frame = table()
+    frame.loc[[1, 4, 7], "sha256"] = "one sound"
+    for seed in range(8):
+        (split,) = splits.make(frame, "random", seed=seed)
+        holders = [{1, 4, 7} <= set(rows) for rows in (split.train, split.validation, split.test)]
+        assert sum(holders) == 1
+
+
+@pytest.mark.parametrize("protocol", ["text_independent", "speaker_independent"])
+def test_the_same_sound_across_groups_is_refused(protocol):
+    frame = table()
+    frame["sha256"] = np.where(frame.emotion == "fear", "one sound", frame.utterance)
+    with pytest.raises(splits.LeakError, match="sha256"):
+        splits.make(frame, protocol)
+
+
+def test_fold_asks_for_one():
+    frame = table()
+    (one,) = splits.make(frame, "speaker_independent", seed=3, fold=2)
+    np.testing.assert_array_equal(one.train, splits.make(frame, "speaker_independent", seed=3)[2].train)
+    with pytest.raises(ValueError, match="folds 0 to 3"):
+        splits.make(frame, "speaker_independent", fold=4)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "frame", "message"),
+    [
+        ("by_moonlight", table(), "known: random"),
+        ("text_independent", table().assign(text=None), "needs the text"),
+        ("speaker_independent", table(n_speakers=1), "two speakers or more"),
+        ("speaker_independent", table(n_speakers=2).assign(text=None), "needs the text"),
+    ],
+)
+def test_what_cannot_be_split_says_why(protocol, frame, message):
+    with pytest.raises(ValueError, match=message):
+        splits.make(frame, protocol)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "column"),
+    [("random", "utterance"), ("text_independent", "text"), ("speaker_independent", "speaker")],
+)
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_check_catches_a_planted_leak(protocol, column, part):
+    frame = table()
+    split = splits.make(frame, protocol, seed=1)[0]
+    kept = split.test if column == "utterance" else split.test[1:]  # else the row itself moves, its group stays
+    leaking = replace(split, test=kept, **{part: np.append(getattr(split, part), split.test[0])})
+    with pytest.raises(splits.LeakError, match=rf"{part} and test share .*'{column}'"):
+        splits.check(frame, leaking, protocol)
+
+
+def test_check_refuses_an_empty_part():
+    frame = table()
+    split = replace(splits.make(frame, "random")[0], validation=np.array([], dtype=int))
+    with pytest.raises(splits.LeakError, match="validation part is empty"):
+        splits.check(frame, split, "random")
