@@ -34,7 +34,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v not in [(3, 11), (3, 12)] and f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	@echo "Setting up .venv from requirements.lock (once; a few minutes, about 3 GB) ..."
 	@if command -v uv >/dev/null; then \
-	  rm -rf .venv && uv venv --quiet --python $(PYTHON) .venv && \
+	  rm -rf .venv && uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv && \
 	  uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
 	else \

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,8 +17,11 @@ PREDICTIONS = "data/predictions" if PROFILE == "full" else f"{BUILD}/predictions
 FIGURES = "figures" if PROFILE == "full" else f"{BUILD}/figures"
 RUNS = {f"{run.notebook}/{run.name}": run for run in plan(PROFILE)}
 LISTING = functools.cache(corpora.listing_hash)
-PAPERMILL = f"{sys.executable} -m papermill --cwd notebooks --no-progress-bar"
-SHARED_CODE = [Path(f"serlib/{module}.py") for module in ("corpora", "synthetic", "splits", "audio", "features", "training")]
+PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --cwd notebooks --no-progress-bar"
+SHARED_CODE = [  # what can change a prediction
+    Path(f"serlib/{module}.py")
+    for module in ("corpora", "synthetic", "splits", "metrics", "audio", "features", "training")
+]
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log
 
@@ -36,8 +40,10 @@ def draw(executed, log):
 
 
 onstart:
-    minutes = sum(run.minutes for name, run in RUNS.items() if not Path(f"{BUILD}/runs/{name}/run.json").exists())
-    print(f"Profile {PROFILE}: {len(RUNS)} runs, of which those still to do take about {minutes / workflow.cores:.0f} min.")
+    todo = [run.minutes for name, run in RUNS.items() if not Path(f"{BUILD}/runs/{name}/run.json").exists()]
+    if "figures" not in sys.argv:
+        print(f"Profile {PROFILE}: {len(RUNS)} runs, {len(todo)} not yet made, about {sum(todo) / workflow.cores:.0f} min.")
+        print("Runs whose code, parameters or corpus changed are made again.")
 
 
 rule all:

@@ -58,6 +58,8 @@ def corpora(
         for corpus in found:
             emotions = ", ".join(f"{emotion} {count:,}" for emotion, count in _record(corpus)["emotions"].items())
             say(f"{corpus.name}: {emotions}\n  in {corpus.root}")
+            if corpus.name in _corpora.SOURCES and corpus.n_clips != _corpora.SOURCES[corpus.name].clips:
+                say(f"  incomplete: the release has {_corpora.SOURCES[corpus.name].clips:,} clips")
             for problem in corpus.problems.itertuples():
                 say(f"  {problem.action}: {problem.path}\n    {problem.reason}")
         missing = sorted(set(_corpora.SOURCES) - {corpus.name for corpus in found})

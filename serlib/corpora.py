@@ -47,7 +47,7 @@ COLUMNS = [
     "sha256",  # of the decoded audio: the same sound twice has the same value
 ]
 
-AUDIO_SUFFIXES = {f".{name.lower()}" for name in sf.available_formats()} | {".aif", ".opus", ".oga"}
+AUDIO_SUFFIXES = ({f".{name.lower()}" for name in sf.available_formats()} | {".aif", ".opus", ".oga"}) - {".raw"}
 SILENT_PEAK = 1e-4  # -80 dBFS: below the 16-bit noise floor of every corpus here
 
 
@@ -101,7 +101,7 @@ class Corpus:
     problems : DataFrame
         Columns path, reason, action; action is ``left out`` or ``converted``.
     n_clips : int
-        Clips found, before problems are left out.
+        Clips that file names or the CSV tell of, before those with problems are left out.
     """
 
     name: str
@@ -203,17 +203,18 @@ def mini() -> Path:
 
 
 def subset(utterances: pd.DataFrame, max_utterances: int | None, seed: int = 0) -> pd.DataFrame:
-    """At most `max_utterances` rows, whole texts of every speaker and emotion alike; ``None`` keeps all.
+    """At most `max_utterances` rows, the same number for every speaker and emotion; ``None`` keeps all.
 
-    The texts are drawn in one random order for all speakers and emotions, so that what is kept stays balanced and
-    every protocol can still be run on it.
+    The texts are drawn in one random order for all speakers and emotions, so that every protocol can still be run on
+    what is kept. Asked for fewer rows than there are speakers times emotions, it keeps one row of some of them.
     """
     if max_utterances is None or len(utterances) <= max_utterances:
         return utterances
     texts = utterances.text.fillna(utterances.utterance)
     order = pd.Series(np.random.default_rng(seed).permutation(texts.nunique()), index=sorted(texts.unique()))
-    rank = texts.map(order).groupby([utterances.speaker, utterances.emotion]).rank(method="first")
-    return utterances.loc[rank.sort_values(kind="stable").index[:max_utterances]].sort_index().reset_index(drop=True)
+    cells = texts.map(order).groupby([utterances.speaker, utterances.emotion])
+    kept = utterances[cells.rank(method="first") <= max(1, max_utterances // cells.ngroups)]
+    return kept.head(max_utterances).reset_index(drop=True)
 
 
 def listing_hash(corpus: str, data_dir: str | Path | None = None) -> str:
@@ -263,15 +264,25 @@ def _read_release(name: str, folder: Path, source: Source) -> Corpus:
 
 
 def _tables(folder: Path) -> list[Path]:
-    """CSV files of a folder whose header has the columns of a labelled folder."""
-    return [p for p in sorted(folder.glob("*.csv")) if set(_read_csv(p, nrows=0).columns) >= FOLDER_COLUMNS]
+    """CSV files of a folder whose first line names the columns of a labelled folder, whatever separates them."""
+    headers = {
+        path: path.read_bytes().split(b"\n")[0].decode(errors="replace") for path in sorted(folder.glob("*.csv"))
+    }
+    return [path for path, header in headers.items() if set(re.findall(r"\w+", header)) >= FOLDER_COLUMNS]
 
 
-def _read_csv(path: Path, **options) -> pd.DataFrame:
+def _read_labels(path: Path) -> pd.DataFrame:
+    """A folder's CSV, every cell as text."""
     try:
-        return pd.read_csv(path, dtype="str", encoding="utf-8-sig", **options)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError):
-        return pd.DataFrame()
+        labels = pd.read_csv(path, dtype="str", encoding="utf-8-sig", keep_default_na=False)
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as comma-separated UTF-8 text: {error}") from error
+    if not set(labels.columns) >= FOLDER_COLUMNS or not isinstance(labels.index, pd.RangeIndex):
+        raise ValueError(
+            f"{path}: columns path, speaker and emotion must be separated by commas, and no line may have more cells "
+            f"than the first, which has {list(labels.columns)}"
+        )
+    return labels
 
 
 def _read_folder(name: str, folder: Path) -> Corpus:
@@ -282,20 +293,22 @@ def _read_folder(name: str, folder: Path) -> Corpus:
             f"{folder} needs exactly one CSV with the columns path, speaker, emotion; there is {found}.\n"
             "  Add one row per clip, paths relative to the CSV; text, gender and intensity are read where given."
         )
-    labels = _read_csv(tables[0])
+    labels = _read_labels(tables[0])
     rows, problems, seen = [], [], set()
     for line, row in enumerate(labels.to_dict("records"), start=2):
-        if pd.isna(row["path"]) or pd.isna(row["speaker"]) or pd.isna(row["emotion"]):
+        if not all(row[column] for column in FOLDER_COLUMNS):
             problems.append((tables[0], f"line {line}: path, speaker or emotion is empty", "left out"))
             continue
         path = folder / row["path"]
-        utterance = Path(row["path"]).with_suffix("").as_posix()
+        utterance = os.path.splitext(row["path"])[0]
         if utterance in seen:
-            problems.append((path, f"listed twice (line {line} of {tables[0].name})", "left out"))
+            problems.append((path, f"an earlier line than {line} of {tables[0].name} has this name", "left out"))
             continue
         seen.add(utterance)
-        known = {key: None if pd.isna(row.get(key)) else row[key] for key in ("gender", "intensity", "text")}
+        known = {key: row.get(key) or None for key in ("gender", "intensity", "text")}
         rows.append({"utterance": utterance, "speaker": row["speaker"], "label": row["emotion"], "path": path} | known)
+    listed = {row["path"] for row in rows}
+    problems += [(p, f"not in {tables[0].name}", "left out") for p in _audio_files(folder) if p not in listed]
     if not rows:
         raise ValueError(f"{tables[0]} lists no clip: one row per clip with path, speaker and emotion is needed")
     return _table(name, folder, rows, problems)
@@ -337,8 +350,8 @@ def _listen(path: Path) -> dict:
         return {"reason": "file is empty"}
     try:
         samples, rate = sf.read(path, dtype="float32", always_2d=True)
-    except sf.LibsndfileError as error:
-        return {"reason": f"cannot be decoded: {error.error_string.strip()}"}
+    except (sf.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
+        return {"reason": f"cannot be decoded: {getattr(error, 'error_string', error)}"}
     if not len(samples):
         return {"reason": "holds no samples"}
     if not np.isfinite(samples).all():

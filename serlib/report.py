@@ -124,10 +124,12 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
     runs : sequence of Path
         Folders written by `serlib.training.write_run`; one without ``run.json`` raises FileNotFoundError.
     predictions_dir, figures_dir : Path
-        Replaced file by file: ``<notebook>.parquet``, ``<notebook>_history.parquet``, ``runs.csv``;
-        ``<notebook>/<figure>``.
+        Receive ``<notebook>.parquet``, ``<notebook>_history.parquet``, ``runs.csv``, in place of all parquet files
+        there; and ``<notebook>/<figure>``.
     """
     predictions_dir.mkdir(parents=True, exist_ok=True)
+    for stale in predictions_dir.glob("*.parquet"):  # of notebooks that are no longer in the plan
+        stale.unlink()
     records: list[dict] = []
     tables: dict[str, list[pd.DataFrame]] = {}
     histories: dict[str, list[pd.DataFrame]] = {}
@@ -200,7 +202,7 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
     """UAR, WA and macro-F1 in per cent, pooled over seeds and folds, with an interval and the spread over seeds.
 
     The interval is a bootstrap over test speakers; with fewer than three of them, over texts, and then it says nothing
-    about other speakers (column ``interval_over``).
+    about other speakers (column ``interval_over``). Where texts are not known either, there is none.
 
     Parameters
     ----------
@@ -218,8 +220,8 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
     for key, part in predictions.groupby(list(by), sort=False, dropna=False):
         counts, _ = confusions(part)
         by_seed = 100 * metrics.wa(confusions(part, "seed")[0])
-        unit = "speaker" if part.speaker.nunique() >= 3 else "text"
-        low, high = metrics.interval(confusions(part, unit)[0])
+        unit = "speaker" if part.speaker.nunique() >= 3 else "text" if part.text.notna().all() else None
+        low, high = metrics.interval(confusions(part, unit)[0]) if unit else (np.nan, np.nan)
         rows.append(
             dict(zip(by, key, strict=True))
             | {"seeds": part.seed.nunique(), "utterances": part.utterance.nunique()}

@@ -148,7 +148,7 @@ def test_a_folders_faulty_rows_are_listed(folder):
     found = corpora.load(folder.name, folder.parent)
     assert len(found.utterances) == 3
     reasons = " | ".join(found.problems.reason)
-    for part in ("file is missing", "listed twice (line 6", "line 7: path", "line 8: path"):
+    for part in ("file is missing", "an earlier line than 6", "line 7: path", "line 8: path"):
         assert part in reasons
 
 
@@ -171,12 +171,52 @@ def test_two_tables_are_ambiguous(folder):
         corpora.load(folder.name, folder.parent)
 
 
-def test_subset_is_balanced_and_repeatable():
+def test_clips_that_the_csv_forgets_are_listed(folder, tone):
+    forgotten = tone(folder / "sub" / "forgotten.wav")
+    (problem,) = corpora.load(folder.name, folder.parent).problems.to_dict("records")
+    assert problem == {"path": str(forgotten), "reason": "not in labels.csv", "action": "left out"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,speaker,emotion\nc.wav,you,anger\nd.wav,you,sad,oh, no\n", "line 3"),
+        ("path,speaker,emotion\nc.wav,you,anger,\nd.wav,you,sad,\n", "more cells"),
+        ("path;speaker;emotion\nc.wav;you;anger\n", "separated by commas"),
+        ("path,speaker,emotion\nc.wav,Ren\xe9,anger\n", "UTF-8"),
+    ],
+    ids=["stray-comma", "trailing-comma", "semicolons", "latin-1"],
+)
+def test_a_faulty_csv_says_what_is_wrong(folder, text, message):
+    (folder / "labels.csv").write_bytes(text.encode("latin-1"))
+    assert folder.name in corpora.available(folder.parent), "a faulty table does not make the folder vanish"
+    with pytest.raises(ValueError, match=message) as error:
+        corpora.load(folder.name, folder.parent)
+    assert "labels.csv" in str(error.value)
+
+
+def test_words_that_look_like_missing_values_are_words(folder):
+    (folder / "labels.csv").write_text("path,speaker,emotion,text\nc.wav,NA,anger,null\nx.raw,NA,anger,\n.,NA,anger,\n")
+    found = corpora.load(folder.name, folder.parent)
+    assert found.utterances[["speaker", "text"]].to_numpy().tolist() == [["NA", "null"]]
+    assert found.problems.reason.str.contains("missing").sum() == 2
+
+
+def test_headerless_audio_is_listed(folder):
+    (folder / "x.raw").write_bytes(b"1234")
+    (folder / "labels.csv").write_text("path,speaker,emotion\nc.wav,you,anger\nx.raw,you,anger\n")
+    reasons = corpora.load(folder.name, folder.parent).problems.set_index("path").reason
+    assert "cannot be decoded" in reasons[str(folder / "x.raw")]
+
+
+@pytest.mark.parametrize("asked", [84, 100, 111])
+def test_subset_is_balanced_and_repeatable(asked):
     table = corpora.load("mini").utterances
-    small = corpora.subset(table, 84)
+    small = corpora.subset(table, asked)
     assert (small.groupby(["speaker", "emotion"]).size() == 3).all()
-    pd.testing.assert_frame_equal(small, corpora.subset(table, 84))
-    assert not small.equals(corpora.subset(table, 84, seed=1))
+    assert len(corpora.subset(table, 5)) == 5
+    pd.testing.assert_frame_equal(small, corpora.subset(table, asked))
+    assert not small.equals(corpora.subset(table, asked, seed=1))
     assert corpora.subset(table, None) is table
 
 

@@ -101,6 +101,19 @@ def test_results_and_their_markdown(folder):
     assert len({line.count("|") for line in text.splitlines()}) == 1
 
 
+def test_without_texts_there_is_no_interval_over_them(folder):
+    predictions, _ = collected(folder)
+    unknown = predictions.assign(text=predictions.text.where(predictions.utterance != "OAF0"))
+    table = report.scores(unknown, ["protocol"])
+    assert table.interval_over.isna().all() and table.uar_low.isna().all() and table.uar.notna().all()
+
+
+def test_predictions_of_a_dropped_notebook_do_not_linger(folder):
+    predictions, _ = collected(folder)
+    predictions.to_parquet(folder / "predictions" / "99_old.parquet")
+    assert len(collected(folder)[0]) == len(predictions)
+
+
 def test_training_rows_and_variants_stay_out_of_the_results(folder):
     predictions, _ = collected(folder)
     extra = predictions.assign(part="train"), predictions.assign(variant="gender_emotion")
