@@ -1,8 +1,8 @@
 """What the notebooks share. Nothing heavy is imported here, and a module imports only modules listed above it.
 
 =============  ======================================================================================
-``corpora``    a folder of recordings -> utterance table and list of problems
 ``synthetic``  the embedded corpus *mini*: synthetic emotional speech whose cues are known
+``corpora``    a folder of recordings -> utterance table and list of problems
 ``splits``     a protocol -> train, validation and test indices; refuses leaks
 ``metrics``    UAR, WA, macro-F1, confusion matrices, intervals
 ``audio``      load, pad, trim, play

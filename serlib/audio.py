@@ -45,6 +45,8 @@ def load(path: str | Path, sr: int = SR) -> np.ndarray:
         samples, rate = sf.read(path, dtype="float32", always_2d=True)
     except sf.LibsndfileError as error:
         raise AudioError(f"{path} cannot be decoded ({error.error_string.strip()}); is it an audio file?") from error
+    except TypeError as error:  # what soundfile says of a name ending in .raw
+        raise AudioError(f"{path} cannot be decoded: raw samples without a header; export it as WAV") from error
     if not samples.size:
         raise AudioError(f"{path} holds no samples")
     if not np.isfinite(samples).all():

@@ -47,7 +47,8 @@ COLUMNS = [
     "sha256",  # of the decoded audio: the same sound twice has the same value
 ]
 
-AUDIO_SUFFIXES = ({f".{name.lower()}" for name in sf.available_formats()} | {".aif", ".opus", ".oga"}) - {".raw"}
+UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm"}  # not for libsndfile: such clips are listed, not hidden
+AUDIO_SUFFIXES = {f".{name.lower()}" for name in sf.available_formats()} | {".aif", ".opus", ".oga"} | UNREADABLE
 SILENT_PEAK = 1e-4  # -80 dBFS: below the 16-bit noise floor of every corpus here
 
 
@@ -300,7 +301,8 @@ def _read_folder(name: str, folder: Path) -> Corpus:
             problems.append((tables[0], f"line {line}: path, speaker or emotion is empty", "left out"))
             continue
         path = folder / row["path"]
-        utterance = os.path.splitext(row["path"])[0]
+        stem, suffix = os.path.splitext(row["path"])
+        utterance = stem if suffix.lower() in AUDIO_SUFFIXES else row["path"]  # take.1 and take.2 are two
         if utterance in seen:
             problems.append((path, f"an earlier line than {line} of {tables[0].name} has this name", "left out"))
             continue

@@ -110,6 +110,8 @@ def save(fig: Figure, path: Path, data: pd.DataFrame | None = None, *, about: st
     path.parent.mkdir(parents=True, exist_ok=True)
     png = path.with_name(f"{path.name}.png")
     fig.savefig(png, metadata={"Description": about, "Software": None})
+    for suffix in ("svg", "csv"):  # an older drawing's, which would let a single clip pass for publishable
+        path.with_name(f"{path.name}.{suffix}").unlink(missing_ok=True)
     if data is not None:
         fig.savefig(path.with_name(f"{path.name}.svg"), metadata={"Description": about, "Date": None})
         data.to_csv(path.with_name(f"{path.name}.csv"), index=False, float_format="%.6g")

@@ -293,7 +293,10 @@ def markdown(table: pd.DataFrame) -> str:
 
 def update_readme(table: pd.DataFrame, readme: Path = REPOSITORY / "README.md") -> None:
     """Put the results table between the README's two ``<!-- results -->`` marks."""
-    before, _, after = readme.read_text().split("<!-- results -->")
+    parts = readme.read_text().split("<!-- results -->")
+    if len(parts) != 3:
+        raise ValueError(f"{readme} needs two <!-- results --> marks to put the table between; it has {len(parts) - 1}")
+    before, _, after = parts
     readme.write_text(f"{before}<!-- results -->\n{markdown(table)}\n<!-- results -->{after}")
 
 

@@ -158,8 +158,10 @@ def _speaker_folds(utterances: pd.DataFrame) -> list[np.ndarray]:
         raise ValueError(f"speaker_independent needs two speakers or more; there is only {', '.join(names)}")
     if len(names) <= MAX_LEAVE_ONE_OUT:
         return [names[[k]] for k in range(len(names))]
+    genders = speakers.gender.fillna("unknown")
+    rare = genders.map(genders.value_counts()) < N_SPEAKER_FOLDS  # too few to be in every fold
     folds = StratifiedKFold(N_SPEAKER_FOLDS, shuffle=True, random_state=0)
-    return [names[test] for _, test in folds.split(names, speakers.gender.fillna("unknown"))]
+    return [names[test] for _, test in folds.split(names, genders.mask(rare, "rare"))]
 
 
 def _speakers(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

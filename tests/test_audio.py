@@ -36,6 +36,13 @@ def test_what_cannot_be_used_names_the_file(tmp_path, samples, reason):
     assert str(path) in str(error.value)
 
 
+def test_raw_samples_are_refused(tmp_path):
+    path = tmp_path / "clip.raw"
+    path.write_bytes(bytes(3200))
+    with pytest.raises(audio.AudioError, match=r"clip\.raw cannot be decoded.*export it as WAV"):
+        audio.load(path)
+
+
 def test_load_all_keeps_the_order(tmp_path, tone):
     paths = [tone(tmp_path / f"{k}.wav", seconds=0.1 * k) for k in (3, 1, 2)]
     assert [len(w) for w in audio.load_all(pd.DataFrame({"path": paths}))] == [4800, 1600, 3200]

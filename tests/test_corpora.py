@@ -62,6 +62,20 @@ def test_a_tree_nested_in_itself_counts_once(tess):
     assert copies.reason.str.extract(r"(\d+)")[0].astype(int).sum() == 10, "copies are listed, not hidden"
 
 
+@pytest.mark.parametrize("name", ["oaf_FEAR/oaf_Bone_FEAR.WAV", "x/y/z/OAF_bone_fear.Flac", "OAF_bone_fear.aiff"])
+def test_case_and_folders_do_not_matter(tess, tone, name):
+    tone(tess / name, sr=24_414, format=name.rsplit(".")[-1].upper())
+    clip = load_tess(tess).utterances.set_index("utterance").loc["OAF_bone_fear"]
+    assert (clip.speaker, clip.text, clip.emotion) == ("OAF", "bone", "fear")
+
+
+@pytest.mark.parametrize("said", ["ps", "pleasant_surprise", "Pleasant Surprise", " surprised ", "SURPRISE"])
+def test_one_emotion_has_many_names(folder, said):
+    csv = folder / "labels.csv"
+    csv.write_text(csv.read_text().replace("Happy", said))
+    assert corpora.load(folder.name, folder.parent).utterances.emotion[0] == "surprise"
+
+
 def test_hidden_files_are_not_clips(tess):
     (tess / "OAF_angry" / "._OAF_back_angry.wav").write_bytes(b"litter of an archive")
     assert len(load_tess(tess).problems) == 1
@@ -89,6 +103,15 @@ def test_a_clip_that_cannot_be_used_is_listed(tess, content, reason):
     assert left_out.path.tolist() == [str(path)]
     assert reason in left_out.reason.iloc[0]
     assert found.n_clips == 10 and len(found.utterances) == 9
+
+
+@pytest.mark.parametrize("suffix", [".m4a", ".WMA", ".raw"])
+def test_clips_in_formats_that_cannot_be_read_are_listed(tess, suffix):
+    path = tess / "YAF_sad" / f"YAF_bone_sad{suffix}"
+    path.write_bytes(bytes(3200))
+    found = load_tess(tess)
+    assert found.n_clips == 11 and len(found.utterances) == 10
+    assert found.problems.set_index("path").reason[str(path)].startswith("cannot be decoded")
 
 
 def test_unknown_labels_and_stray_names_are_listed(tess, tone):
@@ -202,6 +225,16 @@ def test_words_that_look_like_missing_values_are_words(folder):
     assert found.problems.reason.str.contains("missing").sum() == 2
 
 
+def test_names_with_dots_and_without_a_suffix(folder, tone):
+    csv = folder / "labels.csv"
+    for name in ("take.1", "take.2"):
+        tone(folder / name, frequency=500 + ord(name[-1]), format="WAV")
+    csv.write_text(csv.read_text() + "take.1,me,sad,x\ntake.2,me,sad,y\n")
+    found = corpora.load(folder.name, folder.parent)
+    assert {"take.1", "take.2"} < set(found.utterances.utterance)
+    assert found.problems.empty
+
+
 def test_headerless_audio_is_listed(folder):
     (folder / "x.raw").write_bytes(b"1234")
     (folder / "labels.csv").write_text("path,speaker,emotion\nc.wav,you,anger\nx.raw,you,anger\n")
@@ -218,6 +251,34 @@ def test_subset_is_balanced_and_repeatable(asked):
     pd.testing.assert_frame_equal(small, corpora.subset(table, asked))
     assert not small.equals(corpora.subset(table, asked, seed=1))
     assert corpora.subset(table, None) is table
+
+
+def test_subset_of_clips_without_texts():
+    table = corpora.load("mini").utterances.assign(text=None)
+    small = corpora.subset(table, 56)
+    assert (small.groupby(["speaker", "emotion"]).size() == 2).all()
+
+
+def test_fingerprint_follows_a_label_alone(folder):
+    before = corpora.load(folder.name, folder.parent).fingerprint
+    csv = folder / "labels.csv"
+    csv.write_text(csv.read_text().replace("anger", "fear"))
+    assert corpora.load(folder.name, folder.parent).fingerprint != before
+
+
+@pytest.mark.parametrize("change", ["time", "size", "name"])
+def test_listing_hash_follows_the_files(tess, tone, change):
+    path = tess / "YAF_sad" / "YAF_back_sad.wav"
+    before = corpora.listing_hash("tess", tess.parent)
+    assert corpora.listing_hash("tess", tess.parent) == before
+    stat = path.stat()
+    if change == "name":
+        path.rename(path.with_name("YAF_bar_sad.wav"))
+    if change == "size":
+        tone(path, seconds=0.4)
+    if change != "name":
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + (change == "time")))
+    assert corpora.listing_hash("tess", tess.parent) != before
 
 
 def test_fingerprint_follows_labels_and_sound(tess, tone):

@@ -63,6 +63,13 @@ def test_delta_is_the_slope():
         features.delta(ramp[:, :8])
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_delta_is_librosas(waveform, order):
+    mfcc = features.mfcc(waveform, FRAMES, n_mfcc=13)
+    theirs = librosa.feature.delta(mfcc, order=order)
+    np.testing.assert_allclose(features.delta(mfcc, order=order), theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_functionals_run_over_time():
     feature = np.array([[1.0, 2, 3, 4, 5], [10, 10, 10, 10, 10]])
     values = dict(zip(features.functional_names(["a", "b"]), features.functionals(feature), strict=True))

@@ -82,6 +82,19 @@ def test_interval_is_repeatable_and_honest_about_one_group():
     assert np.isnan(metrics.interval(groups[:1])).all()
 
 
+def test_interval_follows_its_seed():
+    groups = np.random.default_rng(0).integers(0, 100, size=(20, 3, 3))
+    assert metrics.interval(groups, seed=1) == metrics.interval(groups, seed=1) != metrics.interval(groups, seed=2)
+
+
+def test_interval_is_of_the_statistic_asked_for():
+    """Half the anger is found by every speaker, always: UAR does not vary, accuracy does with the share of fear."""
+    groups = np.stack([[[5, 5], [0, n_fear]] for n_fear in (2, 10, 40, 80)])
+    assert metrics.interval(groups, metrics.uar) == (0.75, 0.75)
+    low, high = metrics.interval(groups, metrics.wa)
+    assert low < metrics.wa(groups.sum(axis=0)) < high
+
+
 def test_interval_covers():
     """Of 95 % intervals over 30 groups, about as many cover the truth (with room for chance and few groups)."""
     rng = np.random.default_rng(0)

@@ -30,6 +30,7 @@ def test_a_figure_with_data_has_three_files_and_says_what_it_is(figure, tmp_path
 
 
 def test_a_figure_of_one_recording_has_no_data_beside_it(figure, tmp_path):
+    plots.save(figure, tmp_path / "clip", pd.DataFrame({"x": [0, 1]}))
     plots.save(figure, tmp_path / "clip")
     assert [p.name for p in tmp_path.iterdir()] == ["clip.png"]
 
@@ -54,3 +55,28 @@ def test_time_axes_are_in_seconds(figure):
     ax = figure.axes[0]
     plots.waveform(ax, np.zeros(8000), 16_000)
     assert ax.get_xlim() == (0, 0.5) and "(s)" in ax.get_xlabel()
+
+
+def test_a_spectrogram_has_its_first_row_at_the_bottom(figure):
+    ax = figure.axes[0]
+    ax.clear()
+    plots.spectrogram(ax, np.array([[1, 2, 3], [4, 5, 6]]), np.array([0, 0.02, 0.04]))
+    (mesh,) = ax.collections
+    heights = mesh.get_coordinates()[:-1, 0, 1]
+    np.testing.assert_array_equal(mesh.get_array()[np.argmin(heights)], [1, 2, 3])
+    assert ax.get_xlim() == pytest.approx((-0.01, 0.05)) and ax.get_ylim()[0] < ax.get_ylim()[1]
+
+
+def test_learning_curves_tell_training_from_validation():
+    history = pd.DataFrame({"fold": [0, 0, 1, 1], "epoch": [1, 2, 1, 2]})
+    for k, column in enumerate(["loss", "val_loss", "accuracy", "val_accuracy"]):
+        history[column] = [k, k + 0.1, k + 0.2, k + 0.3]
+    fig, axes = plt.subplots(1, 2)
+    plots.learning_curves(axes, history)
+    for ax, first in zip(axes, (0, 2), strict=True):
+        drawn = [(line.get_linestyle(), *line.get_ydata()) for line in ax.lines]
+        expected = [("-", first, first + 0.1), ("--", first + 1, first + 1.1)]
+        expected += [("-", first + 0.2, first + 0.3), ("--", first + 1.2, first + 1.3)]
+        assert sorted(drawn) == sorted(expected)
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["training", "validation"]
+    plt.close(fig)

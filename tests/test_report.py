@@ -89,6 +89,28 @@ def test_scores(folder):
     assert report.scores(predictions.head(0), ["model"]).empty
 
 
+def test_three_speakers_are_enough_to_draw_from(folder):
+    predictions, _ = collected(folder)
+    third = predictions.query("protocol == 'speaker_independent' and speaker == 'OAF'").assign(speaker="M1")
+    (row,) = report.scores(pd.concat([predictions, third]), ["model"]).to_dict("records")
+    assert row["interval_over"] == "speaker"
+
+
+def test_histories_keep_their_folds(folder):
+    history = pd.read_csv(folder / "runs" / "unseen" / "history.csv").assign(fold=1)
+    history.to_csv(folder / "runs" / "unseen" / "history.csv", index=False)
+    _, histories = collected(folder)
+    assert histories.groupby("protocol").fold.unique().str[0].to_dict() == {"random": 0, "unseen": 1}
+
+
+def test_results_are_of_one_corpus(folder):
+    predictions, _ = collected(folder)
+    other = predictions.assign(corpus="mini", predicted="anger")
+    table = report.results(pd.concat([predictions, other]), "tess")
+    pd.testing.assert_frame_equal(table, report.results(predictions, "tess"))
+    assert report.results(other, "mini").claim_wa.isna().all(), "the paper claims nothing about mini"
+
+
 def test_results_and_their_markdown(folder):
     predictions, _ = collected(folder)
     table = report.results(predictions, "tess")
@@ -130,6 +152,14 @@ def test_update_readme(folder):
         text = readme.read_text()
         assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
         assert text.count("| CNN |") == 1
+
+
+def test_a_readme_without_marks_is_left_alone(folder):
+    readme = folder / "README.md"
+    readme.write_text("<!-- results -->")
+    with pytest.raises(ValueError, match=r"README\.md needs two <!-- results --> marks .* it has 1"):
+        report.update_readme(report.results(collected(folder)[0], "tess"), readme)
+    assert readme.read_text() == "<!-- results -->"
 
 
 def write_plan(folder, text):

@@ -143,6 +143,46 @@ def test_check_catches_a_planted_leak(protocol, column, part):
         splits.check(frame, leaking, protocol)
 
 
+@pytest.mark.parametrize(
+    ("n_speakers", "protocol", "column"),
+    [
+        (4, "random", "sha256"),
+        (4, "text_independent", "text"),
+        (4, "speaker_independent", "speaker"),
+        (2, "speaker_independent", "text"),
+    ],
+)
+def test_check_catches_training_clips_that_validate(n_speakers, protocol, column):
+    frame = table(n_speakers)
+    split = splits.make(frame, protocol, seed=1)[0]
+    frame.loc[split.train[0], column] = frame.loc[split.validation[0], column]
+    with pytest.raises(splits.LeakError, match=f"train and validation share 1 values of '{column}'"):
+        splits.check(frame, split, protocol)
+
+
+@pytest.mark.parametrize(("n_speakers", "n_folds"), [(3, 3), (10, 10), (11, 5), (24, 5)])
+def test_folds_by_number_of_speakers(n_speakers, n_folds):
+    frame = table(n_speakers, n_texts=2)
+    made = splits.make(frame, "speaker_independent")
+    assert [split.fold for split in made] == list(range(n_folds))
+    np.testing.assert_array_equal(np.sort(np.concatenate([split.test for split in made])), np.arange(len(frame)))
+
+
+def test_genders_too_rare_for_every_fold():
+    frame = table(11, n_texts=2)
+    frame["gender"] = frame.speaker.str[1:].astype(int).map(lambda k: ("female", "male", None)[k % 3])
+    assert len(splits.make(frame, "speaker_independent")) == splits.N_SPEAKER_FOLDS
+
+
+@pytest.mark.parametrize("protocol", ["text_independent", "speaker_independent"])
+def test_the_order_of_the_table_does_not_matter(protocol):
+    frame = table(n_speakers=2)
+    mixed = frame.sample(frac=1, random_state=0).reset_index(drop=True)
+    for one, other in zip(splits.make(frame, protocol), splits.make(mixed, protocol), strict=True):
+        for part, same in zip(parts(frame, one), parts(mixed, other), strict=True):
+            assert set(part.utterance) == set(same.utterance)
+
+
 def test_check_refuses_an_empty_part():
     frame = table()
     split = replace(splits.make(frame, "random")[0], validation=np.array([], dtype=int))
