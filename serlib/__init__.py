@@ -1,6 +1,7 @@
 """What the notebooks share. Nothing heavy is imported here, and a module imports only modules listed above it.
 
 =============  ======================================================================================
+``sources``    released corpora: their file names taken apart, and the facts about them
 ``synthetic``  the embedded corpus *mini*: synthetic emotional speech whose cues are known
 ``corpora``    a folder of recordings -> utterance table and list of problems
 ``splits``     a protocol -> train, validation and test indices; refuses leaks

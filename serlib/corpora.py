@@ -1,4 +1,4 @@
-"""Corpora as they are released: one file-name grammar each, read into one utterance table with a list of problems."""
+"""Corpora found on this machine, each read into one utterance table with a list of problems."""
 
 from __future__ import annotations
 
@@ -6,31 +6,22 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import soundfile as sf
 
+from serlib.sources import HARMONISED, SOURCES, Problem, Row, Source
+
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-EMOTIONS = ("anger", "boredom", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-
-#: Every label the corpora use, in lower case -> the course's word for it.
-HARMONISED = {emotion: emotion for emotion in EMOTIONS} | {
-    "angry": "anger",
-    "bored": "boredom",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "happy": "happiness",
-    "sad": "sadness",
-    "surprised": "surprise",
-    "pleasant_surprise": "surprise",
-    "ps": "surprise",
-}
 
 COLUMNS = [
     "utterance",  # stable name of the recording, the same in every format and mirror
@@ -38,53 +29,43 @@ COLUMNS = [
     "path",
     "speaker",
     "gender",  # female, male or missing
-    "emotion",  # harmonised, one of EMOTIONS
+    "age",  # in years, where known
+    "emotion",  # harmonised, one of sources.EMOTIONS
     "label",  # the release's own label
     "intensity",  # where the release states one
     "text",  # what is said: a word or a sentence's name
+    "channel",  # speech or song
     "seconds",
     "sample_rate",  # of the file, Hz
     "sha256",  # of the decoded audio: the same sound twice has the same value
 ]
 
-UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm"}  # not for libsndfile: such clips are listed, not hidden
-AUDIO_SUFFIXES = {f".{name.lower()}" for name in sf.available_formats()} | {".aif", ".opus", ".oga"} | UNREADABLE
+LOSSY = {".mp3", ".ogg", ".oga", ".opus"}
+UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".raw"}  # for libsndfile: such clips are listed, not hidden
+AUDIO_SUFFIXES = {f".{name.lower()}" for name in sf.available_formats()} | {".aif"} | LOSSY | UNREADABLE
 SILENT_PEAK = 1e-4  # -80 dBFS: below the 16-bit noise floor of every corpus here
+MAX_NAMES = 6  # that one row of the problems lists
+
+#: What `_listen` found, one file a corpus: decoding all clips takes a minute, comparing their sizes and times none.
+HEARD = REPOSITORY / "data" / "features"
+HEARD_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),  # below the corpus's folder
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("seconds", pa.float64()),
+        ("sample_rate", pa.int64()),
+        ("channels", pa.int64()),
+        ("sha256", pa.string()),
+    ],
+    metadata={"version": "1"},  # to be raised when `_listen` changes, so that nothing found by an older one is used
+)
 
 
 class CorpusNotFound(FileNotFoundError):
     """A corpus is not where it was looked for; the message says where that is, how it must lie and where to get it."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """How a released corpus names its files and where it comes from."""
-
-    title: str
-    grammar: re.Pattern[str]  # matched against the file's stem, case ignored
-    parse: Callable[[re.Match[str]], dict[str, str | None]]  # -> utterance, speaker, gender, label, intensity, text
-    clips: int  # in the official release
-    layout: str
-    home: str
-
-
-def _tess(match: re.Match[str]) -> dict[str, str | None]:
-    speaker = match["speaker"].upper().removesuffix("F") + "F"  # one file of OAF is named OA_bite_neutral
-    word, label = match["word"].lower(), match["label"].lower()
-    name = f"{speaker}_{word}_{label}"
-    return {"utterance": name, "speaker": speaker, "gender": "female", "label": label, "intensity": None, "text": word}
-
-
-SOURCES = {
-    "tess": Source(
-        title="Toronto Emotional Speech Set",
-        grammar=re.compile(r"(?P<speaker>OAF?|YAF)_(?P<word>[a-z]+)_(?P<label>[a-z]+)", re.IGNORECASE),
-        parse=_tess,
-        clips=2800,
-        layout="tess/OAF_angry/OAF_back_angry.wav … tess/YAF_sad/YAF_youth_sad.wav (the folders may be nested)",
-        home="https://doi.org/10.5683/SP2/E8H2MF",
-    ),
-}
 FOLDER_COLUMNS = {"path", "speaker", "emotion"}
 
 
@@ -100,16 +81,22 @@ class Corpus:
     utterances : DataFrame
         One row per usable clip, columns `COLUMNS`, sorted by utterance.
     problems : DataFrame
-        Columns path, reason, action; action is ``left out`` or ``converted``.
-    n_clips : int
-        Clips that file names or the CSV tell of, before those with problems are left out.
+        Columns path, reason, action, one row for each reason; where several files share it, path is the folder that
+        holds them all. Action is ``left out``, ``converted`` (when loaded) or ``kept``.
+    found : dict of str to int
+        Clips that file names or the CSV tell of, in each channel, before those with problems are left out.
     """
 
     name: str
     root: Path
     utterances: pd.DataFrame
     problems: pd.DataFrame
-    n_clips: int
+    found: dict[str, int]
+
+    @property
+    def n_clips(self) -> int:
+        """Clips found in all, before problems are left out."""
+        return sum(self.found.values())
 
     @property
     def fingerprint(self) -> str:
@@ -136,12 +123,15 @@ def data_root(data_dir: str | Path | None = None) -> Path:
 def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
     """Read a corpus into an utterance table; every clip is decoded once to find problems.
 
+    What decoding found is remembered in data/features, so that a second call only looks for files that changed. The
+    same sound under two labels is left out; the same sound twice under one label stays, with equal `sha256`.
+
     Parameters
     ----------
     corpus : str
-        ``mini`` (synthetic, made on first use), ``tess``, the name of a folder under `data_dir` that has a CSV with
-        the columns path, speaker, emotion (and, where known, text, gender, intensity), or ``auto``: TESS where it is
-        found, else ``mini``, said aloud.
+        ``mini`` (synthetic, made on first use), one of `SOURCES`, the name of a folder under `data_dir` that has a CSV
+        with the columns path, speaker, emotion (and, where known, text, gender, age, intensity, channel), or ``auto``:
+        TESS where it is found, else ``mini``, said aloud.
     data_dir : path, optional
         See `data_root`.
 
@@ -154,7 +144,7 @@ def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
     """
     root = data_root(data_dir)
     if corpus == "auto":
-        corpus = "tess" if _first_clip(root / "tess", SOURCES["tess"]) else "mini"
+        corpus = "tess" if _holds(_folder("tess", root), SOURCES["tess"]) else "mini"
         said = "found" if corpus == "tess" else "not found, so the synthetic corpus mini is used"
         print(f"corpus 'auto': TESS {said} (looked in {root / 'tess'})")
     folder = _locate(corpus, root)
@@ -165,8 +155,8 @@ def _locate(corpus: str, root: Path) -> Path:
     """Folder of a corpus; CorpusNotFound where there is none."""
     if corpus == "mini":
         return mini()
-    folder = root / corpus
-    if corpus in SOURCES and not _first_clip(folder, SOURCES[corpus]):
+    folder = _folder(corpus, root)
+    if corpus in SOURCES and not _holds(folder, SOURCES[corpus]):
         source = SOURCES[corpus]
         raise CorpusNotFound(
             f"No {source.title} in {folder}\n"
@@ -183,10 +173,18 @@ def _locate(corpus: str, root: Path) -> Path:
     return folder
 
 
+def _folder(corpus: str, root: Path) -> Path:
+    """Folder of a corpus by its name, or a released one's in another spelling, such as ``CREMA-D`` or ``Emo-DB``."""
+    if corpus in SOURCES and not (root / corpus).is_dir():
+        spellings = (p for p in sorted(root.glob("*/")) if re.sub(r"[\W_]", "", p.name.lower()) == corpus)
+        return next(spellings, root / corpus)
+    return root / corpus
+
+
 def available(data_dir: str | Path | None = None) -> list[str]:
     """Names of the corpora that `load` finds: released ones first, then folders with a CSV, then ``mini``."""
     root = data_root(data_dir)
-    released = [name for name, source in SOURCES.items() if _first_clip(root / name, source)]
+    released = [name for name, source in SOURCES.items() if _holds(_folder(name, root), source)]
     folders = [p.name for p in sorted(root.glob("*/")) if p.name not in SOURCES and p.name != "mini" and _tables(p)]
     return [*released, *folders, "mini"]
 
@@ -229,39 +227,49 @@ def listing_hash(corpus: str, data_dir: str | Path | None = None) -> str:
     if corpus == "mini":
         return mini().name
     folder = _locate(corpus, data_root(data_dir))
-    files = [*_audio_files(folder), *sorted(folder.glob("*.csv"))]
+    files = [*_audio_files(folder), *sorted(p for p in _files(folder) if p.suffix.lower() in (".csv", ".txt"))]
     lines = [f"{p.relative_to(folder)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _audio_files(folder: Path) -> Iterator[Path]:
-    """Audio files below a folder, outermost and shortest path first, so that a nested second copy comes second."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
-    return iter(sorted((p for p in found if p.is_file()), key=lambda p: (len(p.parts), str(p))))
+def _files(folder: Path) -> Iterator[Path]:
+    """Files below a folder, without what systems hide there (``._clip.wav``, ``__MACOSX``)."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
-def _first_clip(folder: Path, source: Source) -> Path | None:
-    return next((p for p in _audio_files(folder) if source.grammar.fullmatch(p.stem)), None)
+def _audio_files(folder: Path) -> list[Path]:
+    """Audio files below a folder: lossless formats first, outermost first, so that the first copy is the best one."""
+
+    def rank(path: Path) -> tuple:
+        suffix = path.suffix.lower()
+        return suffix in UNREADABLE, suffix in LOSSY, len(path.parts), str(path)
+
+    return sorted((p for p in _files(folder) if p.suffix.lower() in AUDIO_SUFFIXES), key=rank)
+
+
+def _holds(folder: Path, source: Source) -> bool:
+    """Whether a folder holds any clip of a source."""
+    return any(p.suffix.lower() in AUDIO_SUFFIXES and source.match(p, folder) for p in _files(folder))
 
 
 def _read_release(name: str, folder: Path, source: Source) -> Corpus:
-    rows: list[dict] = []
-    problems: list[tuple[Path, str, str]] = []
-    copies: dict[Path, int] = {}  # folder -> clips in it that were found before
-    seen: set[str | None] = set()
+    rows: dict[object, Row] = {}
+    problems: list[Problem] = []
     for path in _audio_files(folder):
-        match = source.grammar.fullmatch(path.stem)
+        match = source.match(path, folder)
         if not match:
             problems.append((path, f"file name is not of the form {source.layout.split()[0]}", "left out"))
             continue
         row = source.parse(match)
-        if row["utterance"] in seen:
-            copies[path.parent] = copies.get(path.parent, 0) + 1
+        if row["utterance"] in rows:
+            problems.append((path, "second copy of a clip found elsewhere", "left out"))
             continue
-        seen.add(row["utterance"])
-        rows.append(row | {"path": path})
-    problems += [(parent, f"{n} second copies of clips found elsewhere", "left out") for parent, n in copies.items()]
-    return _table(name, folder, rows, problems)
+        rows[row["utterance"]] = row | {"path": path}
+    if source.annotate:
+        problems += source.annotate(folder, list(rows.values()))
+    return _table(name, folder, list(rows.values()), problems, source.labels)
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -292,10 +300,12 @@ def _read_folder(name: str, folder: Path) -> Corpus:
         found = f"{len(tables)} of them" if tables else "none"
         raise ValueError(
             f"{folder} needs exactly one CSV with the columns path, speaker, emotion; there is {found}.\n"
-            "  Add one row per clip, paths relative to the CSV; text, gender and intensity are read where given."
+            "  Add one row per clip, paths relative to the CSV; text, gender, age, intensity, channel are optional."
         )
     labels = _read_labels(tables[0])
-    rows, problems, seen = [], [], set()
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    seen = set()
     for line, row in enumerate(labels.to_dict("records"), start=2):
         if not all(row[column] for column in FOLDER_COLUMNS):
             problems.append((tables[0], f"line {line}: path, speaker or emotion is empty", "left out"))
@@ -307,41 +317,139 @@ def _read_folder(name: str, folder: Path) -> Corpus:
             problems.append((path, f"an earlier line than {line} of {tables[0].name} has this name", "left out"))
             continue
         seen.add(utterance)
-        known = {key: row.get(key) or None for key in ("gender", "intensity", "text")}
+        optional = ("gender", "age", "intensity", "text", "channel")
+        known = {key: row[key] for key in optional if row.get(key)}
         rows.append({"utterance": utterance, "speaker": row["speaker"], "label": row["emotion"], "path": path} | known)
     listed = {row["path"] for row in rows}
     problems += [(p, f"not in {tables[0].name}", "left out") for p in _audio_files(folder) if p not in listed]
     if not rows:
         raise ValueError(f"{tables[0]} lists no clip: one row per clip with path, speaker and emotion is needed")
-    return _table(name, folder, rows, problems)
+    return _table(name, folder, rows, problems, HARMONISED)
 
 
-def _table(name: str, folder: Path, rows: list[dict], problems: list[tuple[Path, str, str]]) -> Corpus:
+def _table(name: str, folder: Path, rows: list[Row], problems: list[Problem], labels: Mapping[str, str]) -> Corpus:
     """Decode every clip, set aside what cannot be used, and say so."""
-    with ThreadPoolExecutor() as pool:  # decoding and hashing release the interpreter lock
-        heard = list(pool.map(_listen, [row["path"] for row in rows]))
-    usual_rate = pd.Series([h["sample_rate"] for h in heard if "reason" not in h], dtype="Int64").mode()
+    unknown = dict.fromkeys(("gender", "age", "intensity", "text"))
+    rows = [unknown | {"corpus": name, "channel": "speech"} | row for row in rows]
+    found = Counter(row["channel"] for row in rows)
+    decoded: list[Row] = []
+    for row, heard in zip(rows, _hear(folder, [row["path"] for row in rows]), strict=True):
+        if "reason" in heard:
+            problems.append((row["path"], heard["reason"], "left out"))
+        else:
+            emotion = labels.get((row["label"] or "").strip().lower().replace(" ", "_"))
+            decoded.append(row | heard | {"emotion": emotion})
     usable = []
-    for row, found in zip(rows, heard, strict=True):
-        emotion = HARMONISED.get(row["label"].strip().lower().replace(" ", "_"))
-        reason = found.get("reason") or (None if emotion else f"unknown label {row['label']!r}")
-        if reason:
+    for row in _without_contradictions(decoded, problems):
+        if row["emotion"]:
+            usable.append(row)
+        else:
+            reason = f"unknown label {row['label']!r}" if row["label"] else "the release has no label for it"
             problems.append((row["path"], reason, "left out"))
-            continue
-        if found["sample_rate"] != usual_rate[0]:
-            text = f"{found['sample_rate']} Hz where the corpus has {usual_rate[0]} Hz: resampled when loaded"
-            problems.append((row["path"], text, "converted"))
-        if found["channels"] > 1:
-            problems.append((row["path"], f"{found['channels']} channels: averaged when loaded", "converted"))
-        usable.append(row | found | {"corpus": name, "emotion": emotion})
+    problems += _oddities(usable)
     utterances = pd.DataFrame(usable, columns=COLUMNS).sort_values("utterance", ignore_index=True)
-    listed = pd.DataFrame([(str(path), reason, action) for path, reason, action in problems])
-    listed = (
-        listed.set_axis(["path", "reason", "action"], axis=1)
-        if len(listed)
-        else pd.DataFrame(columns=["path", "reason", "action"])
-    )
-    return Corpus(name, folder, utterances, listed, n_clips=len(rows))
+    utterances["age"] = pd.to_numeric(utterances.age, errors="coerce").round().astype("Int64")
+    return Corpus(name, folder, utterances, _listed(problems), dict(found))
+
+
+def _same_sounds(rows: list[Row]) -> list[list[Row]]:
+    """Rows that share their sound with another, together."""
+    sounds: dict[str, list[Row]] = {}
+    for row in rows:
+        sounds.setdefault(row["sha256"], []).append(row)
+    return [same for same in sounds.values() if len(same) > 1]
+
+
+def _without_contradictions(rows: list[Row], problems: list[Problem]) -> list[Row]:
+    """Rows without the sounds that stand under two labels: at least one of them is wrong, and nobody knows which."""
+    contradicted = set()
+    for same in _same_sounds(rows):
+        if len({row["emotion"] or row["label"] for row in same}) > 1:
+            names = ", ".join(f"{row['utterance']} is {row['label']}" for row in same)
+            problems.append((same[0]["path"], f"same sound under two labels: {names}", "left out"))
+            contradicted.add(same[0]["sha256"])
+    return [row for row in rows if row["sha256"] not in contradicted]
+
+
+def _oddities(rows: list[Row]) -> list[Problem]:
+    """Clips that are converted when loaded (another rate than most, several channels), and sounds found twice."""
+    problems: list[Problem] = []
+    usual_rate = pd.Series([row["sample_rate"] for row in rows], dtype="Int64").mode()
+    for row in rows:
+        if row["sample_rate"] != usual_rate[0]:
+            reason = f"{row['sample_rate']} Hz where the corpus has {usual_rate[0]} Hz: resampled when loaded"
+            problems.append((row["path"], reason, "converted"))
+        if row["channels"] > 1:
+            problems.append((row["path"], f"{row['channels']} channels: averaged when loaded", "converted"))
+    for same in _same_sounds(rows):
+        names = ", ".join(row["utterance"] for row in same)
+        problems.append((same[0]["path"], f"same sound, which no split separates: {names}", "kept"))
+    return problems
+
+
+def _listed(problems: list[Problem]) -> pd.DataFrame:
+    """Problems as a table with one row for each reason, since a mirror may repeat one two thousand times."""
+    files: dict[tuple[str, str], list[Path]] = {}
+    for path, reason, action in problems:
+        files.setdefault((reason, action), []).append(path)
+    listed = []
+    for (reason, action), paths in files.items():
+        if len(paths) > 1:
+            names = ", ".join([p.name for p in paths[:MAX_NAMES]] + ["…"] * (len(paths) > MAX_NAMES))
+            reason = f"{reason} ({len(paths):,} files: {names})"
+        listed.append((str(paths[0] if len(paths) == 1 else os.path.commonpath(paths)), reason, action))
+    return pd.DataFrame(listed, columns=["path", "reason", "action"])
+
+
+def _hear(folder: Path, paths: list[Path]) -> list[dict]:
+    """What `_listen` finds in each file: remembered for files whose size and time are the same, else decoded now."""
+    cache = HEARD / f"heard_{folder.name}_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}.parquet"
+    remembered = _remembered(cache)
+    keys = [_file_key(path, folder) for path in paths]
+    new = {key: path for key, path in zip(keys, paths, strict=True) if key not in remembered}
+    with ThreadPoolExecutor() as pool:  # decoding and hashing release the interpreter lock
+        heard = remembered | dict(zip(new, pool.map(_listen, new.values()), strict=True))
+    # A fault is looked for again every time: it may be mended without the file changing, a permission for one.
+    usable = {key: heard[key] for key in keys if "reason" not in heard[key]}
+    if usable.keys() != remembered.keys():
+        _remember(cache, usable)
+    return [heard[key] for key in keys]
+
+
+def _file_key(path: Path, folder: Path) -> tuple[str, int, int]:
+    """Path below the folder, size and time of a file."""
+    try:
+        status = path.stat()
+    except OSError:  # `_listen` says what is wrong with it
+        return os.path.relpath(path, folder), -1, -1
+    return os.path.relpath(path, folder), status.st_size, status.st_mtime_ns
+
+
+def _remembered(cache: Path) -> dict[tuple, dict]:
+    """What a cache file holds; nothing where it is missing, damaged or of another version."""
+    try:
+        table = pq.read_table(cache, page_checksum_verification=True)
+    except (OSError, pa.ArrowException):
+        return {}
+    if not table.schema.equals(HEARD_SCHEMA, check_metadata=True):
+        return {}
+    rows = table.to_pylist()
+    return {(row.pop("path"), row.pop("size"), row.pop("mtime_ns")): row for row in rows}
+
+
+def _remember(cache: Path, heard: dict[tuple, dict]) -> None:
+    """Write a cache file whole or not at all; where the repository cannot be written to, reading is only slower."""
+    rows = [{"path": path, "size": size, "mtime_ns": time} | found for (path, size, time), found in heard.items()]
+    temporary = None
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cache.parent, prefix=cache.stem, suffix=".part", delete=False) as file:
+            temporary = Path(file.name)  # a name of its own, so that two processes do not write into one file
+            pq.write_table(pa.Table.from_pylist(rows, schema=HEARD_SCHEMA), file, write_page_checksum=True)
+        temporary.replace(cache)
+    except OSError:
+        if temporary:
+            temporary.unlink(missing_ok=True)
 
 
 def _listen(path: Path) -> dict:
