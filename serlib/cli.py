@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ def corpora(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of tables.")] = False,
 ) -> None:
-    """Count the clips of every corpus found, and list the problems in them."""
+    """Show the card of every corpus found: counts, hours, licence, how to cite, problems."""
     console = Console()
     say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)  # paths may hold [brackets]
     found, failed = [], []
@@ -56,20 +57,34 @@ def corpora(
             table.add_row(corpus.name, *(f"{count:,}" for count in counts), hours, str(len(corpus.problems)))
         console.print(table)
         for corpus in found:
-            emotions = ", ".join(f"{emotion} {count:,}" for emotion, count in _record(corpus)["emotions"].items())
-            say(f"{corpus.name}: {emotions}\n  in {corpus.root}")
-            if corpus.name in _corpora.SOURCES and corpus.n_clips != _corpora.SOURCES[corpus.name].clips:
-                say(f"  incomplete: the release has {_corpora.SOURCES[corpus.name].clips:,} clips")
+            card = corpus.card
+            title = card.pop("title", None)
+            say(f"\n{corpus.name}: {title}" if title else f"\n{corpus.name}")
+            for key, value in card.items():
+                say(_line(key, value))
             for problem in corpus.problems.itertuples():
-                say(f"  {problem.action}: {problem.path}\n    {problem.reason}")
+                say(_line(problem.action, f"{problem.path}: {problem.reason}"))
+        say("")
         missing = sorted(set(_corpora.SOURCES) - {corpus.name for corpus in found})
         for name in missing:
             source = _corpora.SOURCES[name]
-            say(f"{name} not found in {_corpora.data_root(data) / name}; get it from {source.home}")
+            say(f"{name}: not found in {_corpora.data_root(data) / name}; get it from {source.home}")
     for message in failed:
         typer.secho(message, fg="red", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _line(key: str, value: str) -> str:
+    """One fact of a card, wrapped to 80 columns; a path or an address is never cut, so that it can be copied."""
+    return textwrap.fill(
+        value,
+        width=80,
+        initial_indent=f"  {key:<11}",
+        subsequent_indent=" " * 13,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _record(corpus: _corpora.Corpus) -> dict:

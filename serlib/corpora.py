@@ -104,6 +104,32 @@ class Corpus:
         lines = self.utterances[["utterance", "speaker", "emotion", "sha256"]].to_csv(index=False)
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
+    @property
+    def card(self) -> dict[str, str]:
+        """What to know about a corpus before using it, one line each; what is official cites docs/references.bib."""
+        table, source = self.utterances, SOURCES.get(self.name)
+        clips = ", ".join(f"{count:,} {channel}" for channel, count in self.found.items())
+        forms = Counter(zip((p.suffix.lower()[1:] for p in table.path), table.sample_rate, strict=True))
+        files = ", ".join(f"{count:,} {suffix} at {rate:,} Hz" for (suffix, rate), count in forms.most_common(3))
+        files += " …" if len(forms) > 3 else ""
+        if source:
+            official = source.clips.items()
+            clips = ", ".join(f"{self.found.get(channel, 0):,} of {count:,} {channel}" for channel, count in official)
+            clips += f" (official: {source.cite})"
+            files += f" (official: {source.released_as}, {source.cite})"
+        counts = table.emotion.value_counts().sort_index()
+        card = {"title": source.title} if source else {}
+        card |= {
+            "clips": clips,
+            "hours": f"{table.seconds.sum() / 3600:.2f}",
+            "emotions": ", ".join(f"{emotion} {count:,}" for emotion, count in counts.items()),
+            "files": files,
+            "folder": str(self.root),
+        }
+        if source:
+            card |= {"licence": source.licence, "cite": f"{source.reference} ({source.cite})", "get it": source.home}
+        return card
+
     def __str__(self) -> str:
         table = self.utterances
         return (
