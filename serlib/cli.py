@@ -68,7 +68,7 @@ def corpora(
         missing = sorted(set(_corpora.SOURCES) - {corpus.name for corpus in found})
         for name in missing:
             source = _corpora.SOURCES[name]
-            say(f"{name}: not found in {_corpora.data_root(data) / name}; get it from {source.home}")
+            say(f"{name} not found in {_corpora.data_root(data) / name}; get it from {source.home}")
     for message in failed:
         typer.secho(message, fg="red", err=True)
     if failed:
