@@ -20,6 +20,7 @@ FORBIDDEN_OVERLAP = {
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all utterances (random) or of all texts (text_independent)
 MAX_LEAVE_ONE_OUT = 10  # corpora with more speakers are cut into folds of several
 N_SPEAKER_FOLDS = 5
+SPEAKER_FOLDS = {"ravdess": 6}  # corpora that the field cuts otherwise: here, six folds of two women and two men
 
 
 class LeakError(ValueError):
@@ -50,15 +51,17 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
     protocol                test                          validation
     ======================  ============================  ==========================================================
     random                  20 %, stratified by emotion   10 %, drawn in the same way
-    text_independent        20 % of the texts             10 % of the texts
+    text_independent        20 % of the texts             10 % of the texts; with only two texts in all, 10 % of the
+                                                          clips of the one that trains
     speaker_independent     speakers, each tested once    one training speaker (two where folds hold several); with
                                                           only two speakers in all, 10 % of the texts of the one
                                                           that trains
     ======================  ============================  ==========================================================
 
-    Speakers are left out one at a time up to ten of them, else in five folds stratified by gender. A validation speaker
-    is of the gender that has most speakers left, so that training keeps both. `seed` moves the random draws (and which
-    training speaker validates), never which speakers are tested together.
+    Speakers are left out one at a time up to ten of them, else in five folds stratified by gender (six for RAVDESS, of
+    two women and two men each). A validation speaker is of the gender that has most speakers left, so that training
+    keeps both. `seed` moves the random draws (and which training speaker validates), never which speakers are tested
+    together.
 
     Parameters
     ----------
@@ -86,9 +89,7 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
     if protocol == "random":
         parts = [_random(utterances, seed)]
     elif protocol == "text_independent":
-        groups = _require(utterances, "text", protocol)
-        test, validation, train = _draw(groups.unique(), [TEST_SHARE, VALIDATION_SHARE], rng)
-        parts = [tuple(groups.isin(g).to_numpy() for g in (train, validation, test))]
+        parts = [_texts(utterances, seed, rng)]
     else:
         parts = [_speakers(utterances, test, rng) for test in _speaker_folds(utterances)]
     splits = [Split(k, *(np.flatnonzero(mask) for mask in masks)) for k, masks in enumerate(parts)]
@@ -105,7 +106,8 @@ def check(utterances: pd.DataFrame, split: Split, protocol: str) -> None:
     """Raise unless the parts are disjoint in everything that the protocol forbids them to share.
 
     With two speakers in all, `speaker_independent` validates on other texts of the training speaker: then test shares
-    no speaker with the rest, and validation shares no text with training.
+    no speaker with the rest, and validation shares no text with training. Likewise, with two texts in all,
+    `text_independent` validates on other clips of the training text.
 
     Raises
     ------
@@ -117,10 +119,13 @@ def check(utterances: pd.DataFrame, split: Split, protocol: str) -> None:
         if part.empty:
             raise LeakError(f"fold {split.fold} of {protocol}: the {name} part is empty")
     few_speakers = protocol == "speaker_independent" and utterances.speaker.nunique() == 2
+    few_texts = protocol == "text_independent" and utterances.text.nunique() == 2
     for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
         columns = FORBIDDEN_OVERLAP[protocol]
         if few_speakers and b == "validation":
             columns = ["utterance", "sha256", "text"]
+        if few_texts and b == "validation":
+            columns = ["utterance", "sha256"]
         for column in columns:
             shared = sorted(set(parts[a][column].dropna()) & set(parts[b][column].dropna()))
             if shared:
@@ -136,6 +141,20 @@ def _random(utterances: pd.DataFrame, seed: int) -> tuple[np.ndarray, ...]:
     share = VALIDATION_SHARE / (1 - TEST_SHARE)
     train, validation = train_test_split(rest, test_size=share, stratify=rest.emotion, random_state=seed)
     return tuple(utterances.sha256.isin(part.sha256).to_numpy() for part in (train, validation, test))
+
+
+def _texts(utterances: pd.DataFrame, seed: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    texts = _require(utterances, "text", "text_independent")
+    if texts.nunique() < 2:
+        raise ValueError(f"text_independent needs two texts or more; there is only {', '.join(texts.unique())}")
+    if texts.nunique() > 2:
+        test, validation, train = _draw(texts.unique(), [TEST_SHARE, VALIDATION_SHARE], rng)
+        return tuple(texts.isin(part).to_numpy() for part in (train, validation, test))
+    tested = (texts == rng.choice(sorted(texts.unique()))).to_numpy()
+    sounds = utterances[~tested].drop_duplicates("sha256")
+    _, held_out = train_test_split(sounds, test_size=VALIDATION_SHARE, stratify=sounds.emotion, random_state=seed)
+    validation = ~tested & utterances.sha256.isin(held_out.sha256).to_numpy()
+    return ~tested & ~validation, validation, tested
 
 
 def _require(utterances: pd.DataFrame, column: str, protocol: str) -> pd.Series:
@@ -158,9 +177,11 @@ def _speaker_folds(utterances: pd.DataFrame) -> list[np.ndarray]:
         raise ValueError(f"speaker_independent needs two speakers or more; there is only {', '.join(names)}")
     if len(names) <= MAX_LEAVE_ONE_OUT:
         return [names[[k]] for k in range(len(names))]
+    corpora = set(utterances.corpus) if "corpus" in utterances else set()
+    n_folds = SPEAKER_FOLDS.get(corpora.pop(), N_SPEAKER_FOLDS) if len(corpora) == 1 else N_SPEAKER_FOLDS
     genders = speakers.gender.fillna("unknown")
-    rare = genders.map(genders.value_counts()) < N_SPEAKER_FOLDS  # too few to be in every fold
-    folds = StratifiedKFold(N_SPEAKER_FOLDS, shuffle=True, random_state=0)
+    rare = genders.map(genders.value_counts()) < n_folds  # too few to be in every fold
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
     return [names[test] for _, test in folds.split(names, genders.mask(rare, "rare"))]
 
 

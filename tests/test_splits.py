@@ -81,6 +81,34 @@ def test_many_speakers_are_cut_into_folds():
     assert other_seed == tested, "the seed never moves who is tested together"
 
 
+def test_ravdess_has_six_folds_of_two_women_and_two_men():
+    frame = table(n_speakers=24).assign(corpus="ravdess")
+    made = splits.make(frame, "speaker_independent")
+    tested = [parts(frame, s)[2].drop_duplicates("speaker") for s in made]
+    assert [sorted(fold.gender) for fold in tested] == [["female"] * 2 + ["male"] * 2] * 6
+    assert pd.concat(tested).speaker.is_unique
+
+
+def test_crema_d_has_five_folds_balanced_by_gender():
+    frame = table(n_speakers=91, n_texts=1).assign(corpus="cremad")
+    tested = [parts(frame, s)[2].drop_duplicates("speaker") for s in splits.make(frame, "speaker_independent")]
+    assert [len(fold) for fold in tested] == [19, 18, 18, 18, 18]
+    assert all(abs((fold.gender == "female").sum() - 9) <= 1 for fold in tested)
+
+
+def test_two_texts_validate_on_other_clips_of_the_training_text():
+    frame = table(n_texts=2, n_speakers=10)
+    frame.loc[[1, 7], "sha256"] = "one sound"
+    tested = set()
+    for seed in range(8):
+        (split,) = splits.make(frame, "text_independent", seed=seed)
+        train, validation, test = parts(frame, split)
+        assert set(train.text) == set(validation.text) != set(test.text)
+        assert len(test) == 30 and len(validation) in (3, 4) and len(train) + len(validation) == 30
+        tested |= set(test.text)
+    assert tested == {"text0", "text1"}
+
+
 def test_two_speakers_validate_on_other_words():
     frame = table(n_speakers=2)
     for split in splits.make(frame, "speaker_independent", seed=1):
@@ -120,6 +148,7 @@ def test_fold_asks_for_one():
     [
         ("by_moonlight", table(), "known: random"),
         ("text_independent", table().assign(text=None), "needs the text"),
+        ("text_independent", table(n_texts=1), "two texts or more"),
         ("speaker_independent", table(n_speakers=1), "two speakers or more"),
         ("speaker_independent", table(n_speakers=2).assign(text=None), "needs the text"),
     ],
