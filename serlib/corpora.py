@@ -170,9 +170,10 @@ def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
     """
     root = data_root(data_dir)
     if corpus == "auto":
-        corpus = "tess" if _holds(_folder("tess", root), SOURCES["tess"]) else "mini"
+        tess = _folder("tess", root)
+        corpus = "tess" if _holds(tess, SOURCES["tess"]) else "mini"
         said = "found" if corpus == "tess" else "not found, so the synthetic corpus mini is used"
-        print(f"corpus 'auto': TESS {said} (looked in {root / 'tess'})")
+        print(f"corpus 'auto': TESS {said} (looked in {tess})")
     folder = _locate(corpus, root)
     return _read_release(corpus, folder, SOURCES[corpus]) if corpus in SOURCES else _read_folder(corpus, folder)
 
@@ -454,7 +455,7 @@ def _file_key(path: Path, folder: Path) -> tuple[str, int, int]:
 def _remembered(cache: Path) -> dict[tuple, dict]:
     """What a cache file holds; nothing where it is missing, damaged or of another version."""
     try:
-        table = pq.read_table(cache, page_checksum_verification=True)
+        table = pq.read_table(cache, page_checksum_verification=True, partitioning=None)
     except (OSError, pa.ArrowException):
         return {}
     if not table.schema.equals(HEARD_SCHEMA, check_metadata=True):

@@ -336,6 +336,27 @@ def test_stereo_and_other_rates_are_converted(release, tone):
     assert found.found == {"speech": 3, "song": 1}
 
 
+def test_own_recordings_may_state_age_and_channel(tmp_path, tone):
+    for name in "abc":
+        tone(tmp_path / "own" / f"{name}.wav")
+    table = "path,speaker,emotion,age,channel\na.wav,me,happy,31,song\nb.wav,me,sad,29.6,\nc.wav,you,sad,old,\n"
+    (tmp_path / "own" / "labels.csv").write_text(table)
+    found = corpora.load("own", tmp_path)
+    assert found.utterances.age.fillna(0).tolist() == [31, 30, 0]
+    assert found.found == {"song": 1, "speech": 2}
+    assert found.card["clips"] == "1 song, 2 speech"
+
+
+def test_nothing_usable_is_still_a_table(release):
+    root = release("emodb")
+    for path in root.rglob("*.wav"):
+        sf.write(path, np.zeros(1000), 16_000)
+    found = load(root)
+    assert found.n_clips == 3 and found.utterances.empty
+    assert [*found.utterances.columns] == corpora.COLUMNS
+    assert found.card["hours"] == "0.00" and "3 files" in found.problems.reason.item()
+
+
 # The same sound twice
 
 
