@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serlib import corpora, plots
+from serlib import plots, sources
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def figure():
 
 
 def test_every_emotion_has_a_colour_of_its_own():
-    assert set(plots.COLOURS) == set(corpora.EMOTIONS)
-    assert len(set(plots.COLOURS.values())) == len(corpora.EMOTIONS)
+    assert set(plots.COLOURS) == set(sources.EMOTIONS)
+    assert len(set(plots.COLOURS.values())) == len(sources.EMOTIONS)
 
 
 def test_a_figure_with_data_has_three_files_and_says_what_it_is(figure, tmp_path):
