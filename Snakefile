@@ -20,7 +20,7 @@ LISTING = functools.cache(corpora.listing_hash)
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --cwd notebooks --no-progress-bar"
 SHARED_CODE = [  # what can change a prediction
     Path(f"serlib/{module}.py")
-    for module in ("sources", "corpora", "synthetic", "splits", "metrics", "audio", "features", "training")
+    for module in ("sources", "listening", "corpora", "synthetic", "splits", "metrics", "audio", "features", "training")
 ]
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log

@@ -2,6 +2,7 @@
 
 =============  ======================================================================================
 ``sources``    released corpora: their file names taken apart, and the facts about them
+``listening``  every clip decoded once: seconds, rate, hash, faults; remembered in data/features
 ``synthetic``  the embedded corpus *mini*: synthetic emotional speech whose cues are known
 ``corpora``    a folder of recordings -> utterance table and list of problems
 ``splits``     a protocol -> train, validation and test indices; refuses leaks

@@ -6,19 +6,16 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile as sf
 
+from serlib import listening
 from serlib.sources import HARMONISED, SOURCES, Problem, Row, Source
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -43,23 +40,7 @@ COLUMNS = [
 LOSSY = {".mp3", ".ogg", ".oga", ".opus"}
 UNREADABLE = {".m4a", ".mp4", ".aac", ".wma", ".webm", ".raw"}  # for libsndfile: such clips are listed, not hidden
 AUDIO_SUFFIXES = {f".{name.lower()}" for name in sf.available_formats()} | {".aif"} | LOSSY | UNREADABLE
-SILENT_PEAK = 1e-4  # -80 dBFS: below the 16-bit noise floor of every corpus here
 MAX_NAMES = 6  # that one row of the problems lists
-
-#: What `_listen` found, one file a corpus: decoding all clips takes a minute, comparing their sizes and times none.
-HEARD = REPOSITORY / "data" / "features"
-HEARD_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),  # below the corpus's folder
-        ("size", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("seconds", pa.float64()),
-        ("sample_rate", pa.int64()),
-        ("channels", pa.int64()),
-        ("sha256", pa.string()),
-    ],
-    metadata={"version": "1"},  # to be raised when `_listen` changes, so that nothing found by an older one is used
-)
 
 
 class CorpusNotFound(FileNotFoundError):
@@ -360,7 +341,7 @@ def _table(name: str, folder: Path, rows: list[Row], problems: list[Problem], la
     rows = [unknown | {"corpus": name, "channel": "speech"} | row for row in rows]
     found = Counter(row["channel"] for row in rows)
     decoded: list[Row] = []
-    for row, heard in zip(rows, _hear(folder, [row["path"] for row in rows]), strict=True):
+    for row, heard in zip(rows, listening.hear(folder, [row["path"] for row in rows]), strict=True):
         if "reason" in heard:
             problems.append((row["path"], heard["reason"], "left out"))
         else:
@@ -426,74 +407,3 @@ def _listed(problems: list[Problem]) -> pd.DataFrame:
             reason = f"{reason} ({len(paths):,} files: {names})"
         listed.append((str(paths[0] if len(paths) == 1 else os.path.commonpath(paths)), reason, action))
     return pd.DataFrame(listed, columns=["path", "reason", "action"])
-
-
-def _hear(folder: Path, paths: list[Path]) -> list[dict]:
-    """What `_listen` finds in each file: remembered for files whose size and time are the same, else decoded now."""
-    cache = HEARD / f"heard_{folder.name}_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}.parquet"
-    remembered = _remembered(cache)
-    keys = [_file_key(path, folder) for path in paths]
-    new = {key: path for key, path in zip(keys, paths, strict=True) if key not in remembered}
-    with ThreadPoolExecutor() as pool:  # decoding and hashing release the interpreter lock
-        heard = remembered | dict(zip(new, pool.map(_listen, new.values()), strict=True))
-    # A fault is looked for again every time: it may be mended without the file changing, a permission for one.
-    usable = {key: heard[key] for key in keys if "reason" not in heard[key]}
-    if usable.keys() != remembered.keys():
-        _remember(cache, usable)
-    return [heard[key] for key in keys]
-
-
-def _file_key(path: Path, folder: Path) -> tuple[str, int, int]:
-    """Path below the folder, size and time of a file."""
-    try:
-        status = path.stat()
-    except OSError:  # `_listen` says what is wrong with it
-        return os.path.relpath(path, folder), -1, -1
-    return os.path.relpath(path, folder), status.st_size, status.st_mtime_ns
-
-
-def _remembered(cache: Path) -> dict[tuple, dict]:
-    """What a cache file holds; nothing where it is missing, damaged or of another version."""
-    try:
-        table = pq.read_table(cache, page_checksum_verification=True, partitioning=None)
-    except (OSError, pa.ArrowException):
-        return {}
-    if not table.schema.equals(HEARD_SCHEMA, check_metadata=True):
-        return {}
-    rows = table.to_pylist()
-    return {(row.pop("path"), row.pop("size"), row.pop("mtime_ns")): row for row in rows}
-
-
-def _remember(cache: Path, heard: dict[tuple, dict]) -> None:
-    """Write a cache file whole or not at all; where the repository cannot be written to, reading is only slower."""
-    rows = [{"path": path, "size": size, "mtime_ns": time} | found for (path, size, time), found in heard.items()]
-    temporary = None
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache.parent, prefix=cache.stem, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)  # a name of its own, so that two processes do not write into one file
-            pq.write_table(pa.Table.from_pylist(rows, schema=HEARD_SCHEMA), file, write_page_checksum=True)
-        temporary.replace(cache)
-    except OSError:
-        if temporary:
-            temporary.unlink(missing_ok=True)
-
-
-def _listen(path: Path) -> dict:
-    """Seconds, sample rate, channels and hash of one clip, or the reason why it cannot be used."""
-    if not path.is_file():
-        return {"reason": "file is missing"}
-    if path.stat().st_size == 0:
-        return {"reason": "file is empty"}
-    try:
-        samples, rate = sf.read(path, dtype="float32", always_2d=True)
-    except (sf.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
-        return {"reason": f"cannot be decoded: {getattr(error, 'error_string', error)}"}
-    if not len(samples):
-        return {"reason": "holds no samples"}
-    if not np.isfinite(samples).all():
-        return {"reason": "holds NaN or infinite samples"}
-    if np.abs(samples).max() < SILENT_PEAK:
-        return {"reason": f"silent: peak below {20 * np.log10(SILENT_PEAK):.0f} dBFS"}
-    digest = hashlib.sha256(f"{rate} {samples.shape}".encode() + samples.tobytes()).hexdigest()
-    return {"seconds": len(samples) / rate, "sample_rate": rate, "channels": samples.shape[1], "sha256": digest}

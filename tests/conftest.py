@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from serlib import corpora
+from serlib import listening
 
 
 def write_tone(path, *, frequency=None, seconds=0.3, sr=16_000, channels=1, **options):
@@ -28,5 +28,5 @@ def tone():
 def heard(tmp_path_factory):
     """What is remembered of the tests' corpora goes with them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpora, "HEARD", tmp_path_factory.mktemp("heard"))
+        patch.setattr(listening, "MEMORY", tmp_path_factory.mktemp("heard"))
         yield

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
-from serlib import corpora, splits
+from serlib import corpora, listening, splits
 from serlib.sources import EMOTIONS, HARMONISED, SOURCES
 
 OFFICIAL = {
@@ -411,9 +411,9 @@ def test_no_split_separates_the_same_sound(tmp_path, tone, protocol):
 @pytest.fixture
 def remembering(release, tmp_path, monkeypatch):
     """A corpus, and a list of the files decoded since."""
-    decoded, listen = [], corpora._listen
-    monkeypatch.setattr(corpora, "_listen", lambda path: decoded.append(path.name) or listen(path))
-    monkeypatch.setattr(corpora, "HEARD", tmp_path / "heard")
+    decoded, listen = [], listening.listen
+    monkeypatch.setattr(listening, "listen", lambda path: decoded.append(path.name) or listen(path))
+    monkeypatch.setattr(listening, "MEMORY", tmp_path / "heard")
     return release("tess"), decoded
 
 
@@ -462,7 +462,7 @@ def test_a_damaged_memory_is_rebuilt(remembering, monkeypatch, damage):
     root, decoded = remembering
     monkeypatch.setattr(pq, "write_table", write_plainly)
     first = load(root)
-    (cache,) = corpora.HEARD.iterdir()
+    (cache,) = listening.MEMORY.iterdir()
     cache.write_bytes(DAMAGE[damage](cache.read_bytes()))
     pd.testing.assert_frame_equal(load(root).utterances, first.utterances)
     assert len(decoded) == 6
@@ -474,7 +474,7 @@ def test_a_damaged_memory_is_rebuilt(remembering, monkeypatch, damage):
 def test_a_memory_of_another_kind_is_rebuilt(remembering, change):
     root, decoded = remembering
     load(root)
-    (cache,) = corpora.HEARD.iterdir()
+    (cache,) = listening.MEMORY.iterdir()
     table = pq.read_table(cache)
     table = table.drop_columns("sha256") if change == "column" else table.replace_schema_metadata({"version": "0"})
     pq.write_table(table, cache)
@@ -487,7 +487,7 @@ def test_readers_at_once_do_not_spoil_it(remembering):
         tables = list(pool.map(lambda _: load(root).utterances, range(16)))
     for table in tables:
         pd.testing.assert_frame_equal(table, tables[0])
-    assert [path.suffix for path in corpora.HEARD.iterdir()] == [".parquet"], "nothing half-written is left"
+    assert [path.suffix for path in listening.MEMORY.iterdir()] == [".parquet"], "nothing half-written is left"
     count = len(decoded)
     load(root)
     assert len(decoded) == count
@@ -496,7 +496,7 @@ def test_readers_at_once_do_not_spoil_it(remembering):
 def test_a_repository_that_cannot_be_written_to_is_only_slower(remembering, monkeypatch, tmp_path):
     root, decoded = remembering
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr(corpora, "HEARD", tmp_path / "file" / "heard")
+    monkeypatch.setattr(listening, "MEMORY", tmp_path / "file" / "heard")
     assert len(load(root).utterances) == len(load(root).utterances) == 3
     assert len(decoded) == 6
 
