@@ -33,7 +33,7 @@ MODELS = {
     "random_forest": "random forest",
 }
 RUN = ["notebook", "model", "variant", "corpus", "protocol", "part"]  # what one row of a score table is about
-SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over"]
+SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", "uar_seed_min", "uar_seed_max"]
 SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_f1", "constant_wa"]
 EVIDENCE = ("random", "speaker_independent")
 
@@ -219,14 +219,20 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
     rows = []
     for key, part in predictions.groupby(list(by), sort=False, dropna=False):
         counts, _ = confusions(part)
-        by_seed = 100 * metrics.wa(confusions(part, "seed")[0])
+        by_seed, _ = confusions(part, "seed")
+        spread = {
+            f"{name}_seed_{bound.__name__}": 100 * bound(statistic(by_seed))
+            for name, statistic in (("uar", metrics.uar), ("wa", metrics.wa))
+            for bound in (min, max)
+        }
         unit = "speaker" if part.speaker.nunique() >= 3 else "text" if part.text.notna().all() else None
         low, high = metrics.interval(confusions(part, unit)[0]) if unit else (np.nan, np.nan)
         rows.append(
             dict(zip(by, key, strict=True))
             | {"seeds": part.seed.nunique(), "utterances": part.utterance.nunique()}
             | {"uar": 100 * metrics.uar(counts), "uar_low": 100 * low, "uar_high": 100 * high, "interval_over": unit}
-            | {"wa": 100 * metrics.wa(counts), "wa_seed_min": by_seed.min(), "wa_seed_max": by_seed.max()}
+            | {"wa": 100 * metrics.wa(counts)}
+            | spread
             | {"macro_f1": 100 * metrics.macro_f1(counts), "constant_wa": 100 * metrics.constant_wa(counts)}
         )
     table = pd.DataFrame(rows, columns=[*by, *SCORES])
@@ -256,9 +262,10 @@ def results(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
     across = scores(unseen, ["model"]).set_index("model")
     for column in ("uar", "uar_low", "uar_high", "interval_over"):
         table[f"unseen_{column}"] = across[column]
-    by_speaker = scores(unseen, ["model", "speaker"]).pivot_table(index="model", columns="speaker", values="uar")
-    for speaker in by_speaker:
-        table[f"unseen_{speaker}_uar"] = by_speaker[speaker]
+    for speaker, part in unseen.groupby("speaker"):
+        of_speaker = scores(part, ["model"]).set_index("model")
+        for column in ("uar", "uar_seed_min", "uar_seed_max"):
+            table[f"unseen_{speaker}_{column}"] = of_speaker[column]
     table["constant_wa"] = random.constant_wa
     table["constant_uar"] = 100 / chosen.emotion.nunique()
     return table.round(2).reset_index()
@@ -271,21 +278,25 @@ def _unseen_speakers(table: pd.DataFrame) -> list[str]:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The results table as Markdown, as the README shows it: per cent, one decimal."""
+    """The results table as Markdown, as the README shows it: per cent, one decimal, lowest and highest seed."""
     speakers = _unseen_speakers(table)
-    head = ["model", "paper's claim (WA)", "`random`: WA (seeds)", "`random`: UAR"]
+    head = ["model", "paper's claim (WA)", "`random`: WA", "`random`: UAR"]
     head += [f"unseen speaker {s}: UAR" for s in speakers]
+
+    def with_seeds(row: dict, name: str) -> str:
+        low, high = row[f"{name}_seed_min"], row[f"{name}_seed_max"]
+        return f"{row[name]:.1f}" + (f" ({low:.1f} to {high:.1f})" if low < high else "")
+
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for row in table.to_dict("records"):
         claim = "–" if pd.isna(row["claim_wa"]) else f"{row['claim_wa']:.2f} `{row['source']}`"
-        seeds = f"({row['random_wa_seed_min']:.1f} to {row['random_wa_seed_max']:.1f})"
         cells = [
             MODELS.get(row["model"], row["model"]),
             claim,
-            f"{row['random_wa']:.1f} {seeds}",
+            with_seeds(row, "random_wa"),
             f"{row['random_uar']:.1f}",
         ]
-        lines.append([*cells, *(f"{row[f'unseen_{s}_uar']:.1f}" for s in speakers)])
+        lines.append([*cells, *(with_seeds(row, f"unseen_{speaker}_uar") for speaker in speakers)])
     constant = [f"{table.constant_wa.iloc[0]:.1f}", *[f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(speakers))]
     lines.append(["*constant answer*", "–", *constant])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -301,14 +312,21 @@ def update_readme(table: pd.DataFrame, readme: Path = REPOSITORY / "README.md") 
 
 
 def draw_gap(table: pd.DataFrame) -> plt.Figure:
-    """UAR under `random` beside UAR on unseen speakers, and the paper's claim, one row a model (from `results`)."""
+    """UAR under `random` beside UAR on each unseen speaker and its range over seeds, and the paper's claim.
+
+    One row a model; `table` is from `results`.
+    """
     fig, ax = plt.subplots(figsize=(8.5, 0.55 * len(table) + 1.8))
     y = np.arange(len(table))[::-1]
     ax.hlines(y, table.unseen_uar, table.random_uar, color="#BBBBBB", linewidth=3, zorder=1)
     ax.scatter(table.random_uar, y, s=60, color="#332288", label="random split", zorder=3)
-    for marker, name in zip("^vDPX<>*hp", _unseen_speakers(table), strict=False):
-        column = table[f"unseen_{name}_uar"]
-        ax.scatter(column, y, s=50, marker=marker, color="#CC6677", label=f"unseen speaker {name}", zorder=3)
+    speakers = _unseen_speakers(table)
+    for marker, shift, name in zip("^vDPX<>*hp", np.linspace(0.15, -0.15, len(speakers)), speakers, strict=False):
+        column = f"unseen_{name}_uar"
+        low, high = table[f"{column}_seed_min"], table[f"{column}_seed_max"]
+        ax.hlines(y + shift, low, high, color="#CC6677", linewidth=1, zorder=2)
+        mark = {"s": 50, "marker": marker, "color": "#CC6677", "label": f"unseen speaker {name}"}
+        ax.scatter(table[column], y + shift, zorder=3, **mark)
     if table.claim_wa.notna().any():
         ax.scatter(table.claim_wa, y, s=110, marker="|", color="black", label="paper's claim (WA)", zorder=4)
     chance = table.constant_uar.iloc[0]
