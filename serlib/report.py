@@ -325,8 +325,8 @@ def draw_gap(table: pd.DataFrame) -> plt.Figure:
         column = f"unseen_{name}_uar"
         low, high = table[f"{column}_seed_min"], table[f"{column}_seed_max"]
         ax.hlines(y + shift, low, high, color="#CC6677", linewidth=1, zorder=2)
-        mark = {"s": 50, "marker": marker, "color": "#CC6677", "label": f"unseen speaker {name}"}
-        ax.scatter(table[column], y + shift, zorder=3, **mark)
+        label = f"unseen speaker {name}"
+        ax.scatter(table[column], y + shift, s=50, marker=marker, color="#CC6677", label=label, zorder=3)
     if table.claim_wa.notna().any():
         ax.scatter(table.claim_wa, y, s=110, marker="|", color="black", label="paper's claim (WA)", zorder=4)
     chance = table.constant_uar.iloc[0]
