@@ -181,7 +181,8 @@ def read(predictions_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     probabilities = predictions.filter(like="p_")
     predictions["predicted"] = probabilities.idxmax(axis=1).str.removeprefix("p_")
     histories = [pd.read_parquet(path) for path in files if path.stem.endswith("_history")]
-    return predictions, pd.concat(histories, ignore_index=True) if histories else pd.DataFrame()
+    empty = pd.DataFrame(columns=["model", "corpus", "protocol", "seed", "fold", "epoch"])  # trees have no epochs
+    return predictions, pd.concat(histories, ignore_index=True) if histories else empty
 
 
 def confusions(predictions: pd.DataFrame, group: str | None = None) -> tuple[np.ndarray, list[str]]:
