@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import itertools
 import json
+import mimetypes
 import os
 import re
 import shutil
@@ -393,7 +395,7 @@ def to_html(executed: dict[str, Path], folder: Path) -> None:
     from nbconvert import HTMLExporter
 
     folder.mkdir(parents=True, exist_ok=True)
-    exporter = HTMLExporter(embed_images=True, exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
     readme = nbformat.v4.new_markdown_cell((REPOSITORY / "README.md").read_text())
     pages = {"index": (nbformat.v4.new_notebook(cells=[readme]), REPOSITORY)}
     for name, path in executed.items():
@@ -403,6 +405,7 @@ def to_html(executed: dict[str, Path], folder: Path) -> None:
         pages[name] = (notebook, REPOSITORY / "notebooks")
     for name, (notebook, home) in pages.items():
         body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name, "path": str(home)}})
+        body = re.sub(r'src="(?!data:|https?:)([^"]+)"', functools.partial(_embed, home=home), body)
         link = functools.partial(_link, home=home, folder=folder, pages=set(pages))
         (folder / f"{name}.html").write_text(re.sub(r'href="([^"#:]+)(#[^"]*)?"', link, body))
 
@@ -416,6 +419,14 @@ def _tidy(cell, may_play: bool) -> None:
             output["text"] = re.sub(r"(?m)^(WARNING: All log messages before absl|I0000 ).*\n?", "", output["text"])
     if "outputs" in cell:
         cell["outputs"] = [output for output in cell["outputs"] if output.get("text", True)]
+
+
+def _embed(match: re.Match[str], home: Path) -> str:
+    """An image file as part of the page; nbconvert's own embedding refuses ``../`` and breaks folded answers."""
+    path = home / match[1]
+    if not path.is_file():
+        return match[0]
+    return f'src="data:{mimetypes.guess_type(path)[0]};base64,{base64.b64encode(path.read_bytes()).decode()}"'
 
 
 def _link(match: re.Match[str], home: Path, folder: Path, pages: set[str]) -> str:
