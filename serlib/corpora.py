@@ -137,8 +137,9 @@ def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
     ----------
     corpus : str
         ``mini`` (synthetic, made on first use), one of `SOURCES`, the name of a folder under `data_dir` that has a CSV
-        with the columns path, speaker, emotion (and, where known, text, gender, age, intensity, channel), or ``auto``:
-        TESS where it is found, else ``mini``, said aloud.
+        with the columns path, speaker, emotion (and, where known, text, gender, age, intensity, channel), ``auto``:
+        TESS where it is found, else ``mini``, said aloud; or several of them joined by ``+``, such as
+        ``ravdess+savee``: one table, each clip with the name of its own corpus.
     data_dir : path, optional
         See `data_root`.
 
@@ -147,8 +148,10 @@ def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
     CorpusNotFound
         Names the folder looked in, the expected layout and the corpus's home.
     ValueError
-        A folder's CSV is missing, ambiguous or empty.
+        A folder's CSV is missing, ambiguous or empty, or two corpora joined have an utterance of the same name.
     """
+    if "+" in corpus:
+        return _pool([load(name, data_dir) for name in corpus.split("+")])
     root = data_root(data_dir)
     if corpus == "auto":
         tess = _folder("tess", root)
@@ -157,6 +160,21 @@ def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
         print(f"corpus 'auto': TESS {said} (looked in {tess})")
     folder = _locate(corpus, root)
     return _read_release(corpus, folder, SOURCES[corpus]) if corpus in SOURCES else _read_folder(corpus, folder)
+
+
+def _pool(found: list[Corpus]) -> Corpus:
+    """Several corpora as one."""
+    utterances = pd.concat([corpus.utterances for corpus in found], ignore_index=True)
+    twice = utterances.utterance[utterances.utterance.duplicated()]
+    if len(twice):
+        raise ValueError(f"{len(twice)} utterances have one name in two of the corpora, such as {twice.iloc[0]}")
+    return Corpus(
+        name="+".join(corpus.name for corpus in found),
+        root=Path(os.path.commonpath([corpus.root for corpus in found])),
+        utterances=utterances,
+        problems=pd.concat([corpus.problems for corpus in found], ignore_index=True),
+        found=dict(sum((Counter(corpus.found) for corpus in found), Counter())),
+    )
 
 
 def _locate(corpus: str, root: Path) -> Path:
@@ -232,6 +250,8 @@ def listing_hash(corpus: str, data_dir: str | Path | None = None) -> str:
     CorpusNotFound
         As `load` does.
     """
+    if "+" in corpus:
+        return " ".join(listing_hash(name, data_dir) for name in corpus.split("+"))
     if corpus == "mini":
         return mini().name
     folder = _locate(corpus, data_root(data_dir))

@@ -309,3 +309,22 @@ def test_tess_itself():
     assert (found.utterances.emotion.value_counts() == 400).all()
     assert sorted(found.utterances.speaker.unique()) == ["OAF", "YAF"]
     assert found.utterances.text.nunique() == 200
+
+
+def test_corpora_joined_by_plus_are_one_table(tess, folder):
+    assert tess.parent == folder.parent
+    one, other = corpora.load("tess", tess.parent), corpora.load(folder.name, folder.parent)
+    pool = corpora.load(f"tess+{folder.name}", tess.parent)
+    assert pool.name == f"tess+{folder.name}"
+    assert pool.utterances.utterance.tolist() == [*one.utterances.utterance, *other.utterances.utterance]
+    assert set(pool.utterances.corpus) == {"tess", folder.name}
+    assert pool.n_clips == one.n_clips + other.n_clips and len(pool.problems) == len(one.problems) + len(other.problems)
+    assert pool.utterances.age.dtype == "Int64"
+    assert corpora.listing_hash(pool.name, tess.parent).split() == [
+        corpora.listing_hash(name, tess.parent) for name in ("tess", folder.name)
+    ]
+
+
+def test_one_name_in_two_corpora_is_refused(tess):
+    with pytest.raises(ValueError, match="10 utterances have one name in two of the corpora, such as OAF_back_angry"):
+        corpora.load("tess+tess", tess.parent)
