@@ -8,7 +8,7 @@
 ``splits``     a protocol -> train, validation and test indices; refuses leaks
 ``metrics``    UAR, WA, macro-F1, confusion matrices, intervals
 ``audio``      load, pad, trim, play
-``features``   log-mel, MFCC, functionals
+``features``   log-mel, MFCC, chroma, contrast, ZCR, RMS from one STFT; functionals; the cache
 ``training``   seeds, compile-and-fit conventions, what a run writes
 ``plots``      one style, one colour per emotion; figures saved with their data
 ``report``     predictions -> tables and figures

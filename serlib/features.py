@@ -1,24 +1,47 @@
-"""From waveforms to what models see: log-mel spectrograms, MFCCs, and functionals over an utterance.
+"""From waveforms to what models see: spectral features from one STFT a clip, functionals, windows, and a cache.
 
-Notebook 02 derives each by hand for one clip and asserts that these functions agree.
+Notebook 02 derives each feature by hand for one clip and asserts that these functions agree; the tests hold them
+against librosa. They compute in float64, because MFCCs near zero and quiet valleys of the spectrum need it; what is
+kept for a whole corpus is float32.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+import functools
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
+import joblib
 import librosa
 import numpy as np
+import scipy.fft
+import scipy.sparse
+from tqdm import tqdm
 
-from serlib.audio import SR, fit_length, load_all
+from serlib import listening
+from serlib.audio import SR, fit_length, load
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AMIN = 1e-10  # power floor before the logarithm: -100 dB
 FUNCTIONALS = ("mean", "std", "p10", "p50", "p90")
+N_CHROMA = 12
+N_OCTAVES, LOWEST_EDGE, QUANTILE = 6, 200.0, 0.02  # of spectral contrast: 0-200 Hz, then six octaves; 2 % of the bins
+
+CACHE_VERSION = 1  # to be raised when a feature's numbers change, so that nothing computed by older code is used
+CHUNK, FEW_CLIPS = (
+    32,
+    300,
+)  # clips a process takes at a time; below that many, starting processes costs more than it saves
 
 
 @dataclass(frozen=True)
@@ -43,9 +66,93 @@ class Frames:
         """Length in samples of a waveform that gives exactly `n_frames` frames."""
         return (n_frames - 1) * self.hop_length
 
+    def n_frames(self, seconds: float) -> int:
+        """Number of hops in a time, rounded, at least one."""
+        return max(1, round(seconds * self.sr / self.hop_length))
+
     def times(self, n_frames: int) -> np.ndarray:
         """Centre of each frame in seconds, shape (n_frames,)."""
         return np.arange(n_frames) * self.hop_length / self.sr
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features wanted of every clip, stacked as rows of one array; also what the cache is keyed by.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Among ``log_mel``, ``mfcc``, ``chroma``, ``contrast``, ``zcr``, ``rms``, in the order wanted.
+    frames : Frames
+    n_mels, n_mfcc : int
+    top_db : float, optional
+        See `log_mel`.
+    n_frames : int, optional
+        Cut every waveform, or fill it with silence at the end, to this many frames; None keeps its own length.
+
+    Raises
+    ------
+    ValueError
+        No name, or an unknown one.
+    """
+
+    names: tuple[str, ...] = ("log_mel",)
+    frames: Frames = field(default_factory=Frames)
+    n_mels: int = 64
+    n_mfcc: int = 40
+    top_db: float | None = None
+    n_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))  # a list is welcome, a set of settings has to be hashable
+        unknown = [name for name in self.names if name not in _FEATURES]
+        if unknown or not self.names:
+            raise ValueError(f"unknown features {unknown}; known: {', '.join(_FEATURES)}")
+
+    @property
+    def rows(self) -> list[str]:
+        """Name of every row, such as ``mfcc_0``, ``chroma_11`` or ``zcr``."""
+        counts = {"log_mel": self.n_mels, "mfcc": self.n_mfcc, "chroma": N_CHROMA, "contrast": N_OCTAVES + 1}
+        return [
+            name if name not in counts else f"{name}_{row}" for name in self.names for row in range(counts.get(name, 1))
+        ]
+
+
+class _Clip:
+    """One waveform and, each made when first asked for, its frames and their power spectrum."""
+
+    def __init__(self, waveform: np.ndarray, frames: Frames):
+        self.frames = frames
+        self.waveform = waveform.astype(np.float64)
+
+    @staticmethod
+    def of(waveform: np.ndarray | _Clip, frames: Frames) -> _Clip:
+        """What is a clip already stays one: then several features share its spectrum."""
+        return waveform if isinstance(waveform, _Clip) else _Clip(waveform, frames)
+
+    @cached_property
+    def framed(self) -> np.ndarray:
+        """A view, shape (n_frames, n_fft); silence surrounds the clip, so that frames are centred."""
+        padded = np.pad(self.waveform, self.frames.n_fft // 2)
+        return np.lib.stride_tricks.sliding_window_view(padded, self.frames.n_fft)[:: self.frames.hop_length]
+
+    @cached_property
+    def power_in_time(self) -> np.ndarray:
+        """Power spectrum, shape (n_frames, n_fft // 2 + 1)."""
+        stft = scipy.fft.rfft(self.framed * _window(self.frames.n_fft), axis=1, overwrite_x=True)
+        power = stft.real**2
+        power += stft.imag**2
+        return power
+
+    @cached_property
+    def power(self) -> np.ndarray:
+        """Power spectrum, shape (n_fft // 2 + 1, n_frames)."""
+        return np.ascontiguousarray(self.power_in_time.T)
+
+
+@lru_cache
+def _window(n_fft: int) -> np.ndarray:
+    return librosa.filters.get_window("hann", n_fft, fftbins=True)
 
 
 @lru_cache
@@ -54,7 +161,25 @@ def mel_filters(frames: Frames, n_mels: int) -> np.ndarray:
     return librosa.filters.mel(sr=frames.sr, n_fft=frames.n_fft, n_mels=n_mels)
 
 
-def log_mel(waveform: np.ndarray, frames: Frames, *, n_mels: int = 64) -> np.ndarray:
+@lru_cache
+def _sparse_mel_filters(frames: Frames, n_mels: int) -> scipy.sparse.csr_array:
+    """The same, without the zeros that make up 98 % of them."""
+    return scipy.sparse.csr_array(mel_filters(frames, n_mels).astype(np.float64))
+
+
+@lru_cache
+def _chroma_filters(frames: Frames) -> np.ndarray:
+    return librosa.filters.chroma(sr=frames.sr, n_fft=frames.n_fft, tuning=0.0, n_chroma=N_CHROMA).astype(np.float64)
+
+
+def _decibels(power: np.ndarray, top_db: float | None) -> np.ndarray:
+    decibels = 10 * np.log10(np.maximum(power, AMIN))
+    return decibels if top_db is None else np.maximum(decibels, decibels.max() - top_db)
+
+
+def log_mel(
+    waveform: np.ndarray | _Clip, frames: Frames, *, n_mels: int = 64, top_db: float | None = None
+) -> np.ndarray:
     """Power in mel bands over time, in dB relative to 1.
 
     Parameters
@@ -62,23 +187,32 @@ def log_mel(waveform: np.ndarray, frames: Frames, *, n_mels: int = 64) -> np.nda
     waveform : ndarray, shape (n_samples,)
     frames : Frames
     n_mels : int
+    top_db : float, optional
+        Raise everything to at most this far below the clip's loudest value, as librosa does unless told otherwise
+        (80). By default only the floor of -100 dB holds, so that a clip's features do not hang on its loudest moment.
 
     Returns
     -------
-    ndarray of float32, shape (n_mels, n_frames)
+    ndarray, shape (n_mels, n_frames)
         ``n_frames = 1 + n_samples // hop_length``; -100 dB is digital silence.
     """
-    stft = librosa.stft(waveform, n_fft=frames.n_fft, hop_length=frames.hop_length, pad_mode="constant")
-    power = mel_filters(frames, n_mels) @ (stft.real**2 + stft.imag**2)
-    return 10 * np.log10(np.maximum(power, AMIN))
+    clip = _Clip.of(waveform, frames)
+    return _decibels(_sparse_mel_filters(frames, n_mels) @ clip.power, top_db)
 
 
-def mfcc(waveform: np.ndarray, frames: Frames, *, n_mfcc: int = 40, n_mels: int = 64) -> np.ndarray:
-    """Mel-frequency cepstral coefficients: the orthonormal DCT-II of each log-mel frame.
+def mfcc(
+    waveform: np.ndarray | _Clip,
+    frames: Frames,
+    *,
+    n_mfcc: int = 40,
+    n_mels: int = 64,
+    top_db: float | None = None,
+) -> np.ndarray:
+    """Mel-frequency cepstral coefficients: the orthonormal DCT-II of each frame of `log_mel`.
 
     Returns
     -------
-    ndarray of float32, shape (n_mfcc, n_frames)
+    ndarray, shape (n_mfcc, n_frames)
 
     Raises
     ------
@@ -92,7 +226,235 @@ def mfcc(waveform: np.ndarray, frames: Frames, *, n_mfcc: int = 40, n_mels: int 
     """
     if n_mfcc > n_mels:
         raise ValueError(f"{n_mfcc} coefficients cannot be had from {n_mels} mel bands; n_mfcc must be n_mels or less")
-    return librosa.feature.mfcc(S=log_mel(waveform, frames, n_mels=n_mels), n_mfcc=n_mfcc)
+    return scipy.fft.dct(log_mel(waveform, frames, n_mels=n_mels, top_db=top_db), axis=0, norm="ortho")[:n_mfcc]
+
+
+def chroma(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
+    """Power in each of the twelve pitch classes C, C#, … B, over all octaves; the loudest class of a frame is 1.
+
+    The classes are those of an instrument tuned to A = 440 Hz. librosa estimates the tuning of every clip unless told
+    otherwise, which costs half of its time; a voice glides through all pitches and has none.
+
+    Returns
+    -------
+    ndarray, shape (12, n_frames)
+    """
+    clip = _Clip.of(waveform, frames)
+    energy = _chroma_filters(frames) @ clip.power
+    loudest = energy.max(axis=0)
+    return energy / np.where(loudest < np.finfo(np.float64).tiny, 1, loudest)
+
+
+def contrast(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
+    """Spectral contrast: how far, in dB, the peaks of each octave stand above its valleys.
+
+    The rows are 0 to 200 Hz and the six octaves above it, the last up to the Nyquist frequency; peak and valley are
+    the means of the strongest and of the weakest 2 % of a band's bins.
+
+    Returns
+    -------
+    ndarray, shape (7, n_frames)
+
+    Raises
+    ------
+    ValueError
+        The sampling rate is 12,800 Hz or less: there is no sixth octave.
+
+    References
+    ----------
+    Jiang, D.-N. et al. (2002). Music type classification by spectral contrast feature. Proc. ICME, 113-116.
+    """
+    clip = _Clip.of(waveform, frames)
+    bands = _contrast_bands(frames)
+    peaks, valleys = np.empty((2, len(bands), len(clip.framed)))
+    for row, (first, end, n_extreme) in enumerate(bands):
+        if n_extreme == 1:
+            band = clip.power[first:end]
+            valleys[row], peaks[row] = np.sqrt(band.min(axis=0)), np.sqrt(band.max(axis=0))
+        else:  # a whole sort is quicker here than a partition
+            band = np.sort(clip.power_in_time[:, first:end], axis=1)
+            valleys[row] = np.sqrt(band[:, :n_extreme]).mean(axis=1)
+            peaks[row] = np.sqrt(band[:, -n_extreme:]).mean(axis=1)
+    return _decibels(peaks, 80) - _decibels(valleys, 80)  # librosa's 80: both are magnitudes, as there
+
+
+@lru_cache
+def _contrast_bands(frames: Frames) -> list[tuple[int, int, int]]:
+    """First bin, end, and number of extreme bins of each band; librosa's bands begin and end one bin early."""
+    edges = np.concatenate([[0], LOWEST_EDGE * 2.0 ** np.arange(N_OCTAVES + 1)])
+    if edges[-2] >= frames.sr / 2:
+        raise ValueError(f"spectral contrast needs a sampling rate above {2 * edges[-2]:,.0f} Hz, not {frames.sr:,} Hz")
+    frequencies = np.fft.rfftfreq(frames.n_fft, 1 / frames.sr)
+    bands = []
+    for octave, (low, high) in enumerate(itertools.pairwise(edges)):
+        inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
+        first, last = inside[0] - (octave > 0), inside[-1]
+        if octave == N_OCTAVES:
+            last = len(frequencies) - 1
+        n_extreme = max(1, round(QUANTILE * (last + 1 - first)))
+        bands.append((int(first), int(last) + (octave == N_OCTAVES), n_extreme))
+    return bands
+
+
+def zcr(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
+    """Zero-crossing rate: the share of neighbouring samples in a frame that differ in sign; high where it hisses.
+
+    Returns
+    -------
+    ndarray, shape (1, n_frames)
+    """
+    clip = _Clip.of(waveform, frames)
+    negative = clip.waveform < -AMIN
+    changes = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1])])  # up to each sample
+    first = np.arange(len(clip.framed)) * frames.hop_length - frames.n_fft // 2
+    last = np.minimum(first + frames.n_fft, len(changes)) - 1
+    return (changes[last] - changes[np.maximum(first, 0)])[None] / frames.n_fft
+
+
+def rms(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
+    """Root mean square of each frame's samples: its level, on the waveform's own scale.
+
+    Returns
+    -------
+    ndarray, shape (1, n_frames)
+    """
+    clip = _Clip.of(waveform, frames)
+    return np.sqrt(np.einsum("ij,ij->i", clip.framed, clip.framed) / frames.n_fft)[None]
+
+
+#: Name -> the feature of a clip under the settings of a `FeatureSet`.
+_FEATURES: dict[str, Callable[[_Clip, FeatureSet], np.ndarray]] = {
+    "log_mel": lambda clip, wanted: log_mel(clip, wanted.frames, n_mels=wanted.n_mels, top_db=wanted.top_db),
+    "mfcc": lambda clip, wanted: mfcc(
+        clip, wanted.frames, n_mfcc=wanted.n_mfcc, n_mels=wanted.n_mels, top_db=wanted.top_db
+    ),
+    "chroma": lambda clip, wanted: chroma(clip, wanted.frames),
+    "contrast": lambda clip, wanted: contrast(clip, wanted.frames),
+    "zcr": lambda clip, wanted: zcr(clip, wanted.frames),
+    "rms": lambda clip, wanted: rms(clip, wanted.frames),
+}
+
+
+def extract(waveform: np.ndarray, wanted: FeatureSet) -> np.ndarray:
+    """All features wanted of one clip, from one STFT.
+
+    Parameters
+    ----------
+    waveform : ndarray, shape (n_samples,)
+        At the sampling rate of ``wanted.frames``.
+    wanted : FeatureSet
+
+    Returns
+    -------
+    ndarray of float32, shape (len(wanted.rows), n_frames)
+    """
+    if wanted.n_frames:
+        waveform = fit_length(waveform, wanted.frames.n_samples(wanted.n_frames))
+    clip = _Clip(waveform, wanted.frames)
+    return np.concatenate([_FEATURES[name](clip, wanted) for name in wanted.names]).astype(np.float32)
+
+
+def extract_all(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | None = None) -> list[np.ndarray]:
+    """Features of a whole utterance table, each clip's computed once and then read from the cache.
+
+    Parameters
+    ----------
+    utterances : DataFrame
+        Columns path and sha256.
+    wanted : FeatureSet
+    n_jobs : int, optional
+        See `fill_cache`.
+
+    Returns
+    -------
+    list of ndarray of float32, shape (len(wanted.rows), n_frames)
+        In the table's order.
+
+    Raises
+    ------
+    ValueError
+        A file of the cache is damaged; the message names it.
+    """
+    return [_read(path) for path in fill_cache(utterances, wanted, n_jobs=n_jobs)]
+
+
+def fill_cache(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | None = None) -> list[Path]:
+    """Compute what the cache lacks of a table's features, without holding more than a few clips in memory.
+
+    The cache is a folder ``data/features/<names>_<hash of the settings>``: ``settings.json`` says what is in it, and
+    ``<sha256 of the decoded audio>.npy`` is one clip. Files appear whole or not at all, so that runs may share it,
+    write it at the same time, or be stopped; it may be deleted at any time.
+
+    Parameters
+    ----------
+    utterances : DataFrame
+        Columns path and sha256.
+    wanted : FeatureSet
+    n_jobs : int, optional
+        Processes; by default one where little is missing, else one for each core.
+
+    Returns
+    -------
+    list of Path
+        One file for each utterance, in the table's order.
+
+    Raises
+    ------
+    AudioError
+        See `audio.load`.
+    """
+    settings = json.dumps({"version": CACHE_VERSION} | asdict(wanted), indent=1)
+    folder = listening.MEMORY / f"{'+'.join(wanted.names)}_{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    present = {path.stem for path in folder.glob("*.npy")}
+    if not (folder / "settings.json").exists():
+        _write_whole(folder / "settings.json", lambda file: file.write(settings.encode() + b"\n"))
+    sounds = utterances.drop_duplicates("sha256")
+    missing = sounds[~sounds.sha256.isin(present)]
+    jobs = [(path, folder / f"{sha256}.npy") for path, sha256 in zip(missing.path, missing.sha256, strict=True)]
+    if n_jobs is None:
+        n_jobs = 1 if len(jobs) < FEW_CLIPS else joblib.cpu_count()
+    chunks = [jobs[k : k + CHUNK] for k in range(0, len(jobs), CHUNK)]
+    done = joblib.Parallel(n_jobs, return_as="generator_unordered")(
+        joblib.delayed(_extract_chunk)(chunk, wanted) for chunk in chunks
+    )
+    with tqdm(total=len(jobs), unit=" clips", desc="+".join(wanted.names), disable=None if jobs else True) as bar:
+        for n_clips in done:
+            bar.update(n_clips)
+    return [folder / f"{sha256}.npy" for sha256 in utterances.sha256]
+
+
+def _extract_chunk(jobs: list[tuple[Path, Path]], wanted: FeatureSet) -> int:
+    for source, target in jobs:
+        feature = extract(load(source, wanted.frames.sr), wanted)
+        _write_whole(target, functools.partial(np.save, arr=feature))
+    return len(jobs)
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes never write into one file
+    with part.open("wb") as file:
+        write(file)
+    part.replace(path)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that are no more left half written."""
+    for part in folder.glob("*.part"):
+        try:
+            os.kill(int(part.suffixes[-2][1:]), 0)
+        except PermissionError:  # alive, of another user
+            pass
+        except (ProcessLookupError, ValueError):
+            part.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return np.load(path)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it, and it is made again") from error
 
 
 def delta(feature: np.ndarray, *, order: int = 1, width: int = 9) -> np.ndarray:
@@ -108,25 +470,43 @@ def delta(feature: np.ndarray, *, order: int = 1, width: int = 9) -> np.ndarray:
     return librosa.feature.delta(feature, order=order, width=width)
 
 
-def functionals(feature: np.ndarray) -> np.ndarray:
-    """Statistics of each row over time: mean, standard deviation, 10th, 50th and 90th percentile.
+def functionals(feature: np.ndarray, statistics: Sequence[str] = FUNCTIONALS) -> np.ndarray:
+    """Statistics of each row over time.
 
     Parameters
     ----------
     feature : ndarray, shape (n_rows, n_frames)
+    statistics : sequence of str
+        ``mean``, ``std``, ``slope`` (of the straight line of least squares, per frame) or a percentile such as
+        ``p10``.
 
     Returns
     -------
-    ndarray, shape (5 * n_rows,)
-        All means first, then all standard deviations, and so on, in the order of `FUNCTIONALS`.
+    ndarray, shape (len(statistics) * n_rows,)
+        All values of the first statistic, then all of the second, and so on.
+
+    Raises
+    ------
+    ValueError
+        Unknown statistic.
     """
-    percentiles = np.percentile(feature, [10, 50, 90], axis=-1)
-    return np.concatenate([feature.mean(axis=-1), feature.std(axis=-1), *percentiles])
+    return np.concatenate([_statistic(feature, name) for name in statistics])
 
 
-def functional_names(rows: list[str]) -> list[str]:
+def _statistic(feature: np.ndarray, name: str) -> np.ndarray:
+    if name in ("mean", "std"):
+        return getattr(feature, name)(axis=-1)
+    if name == "slope":
+        time = np.arange(feature.shape[-1]) - (feature.shape[-1] - 1) / 2
+        return feature @ time / max(time @ time, 1)
+    if re.fullmatch(r"p\d{1,2}", name):
+        return np.percentile(feature, int(name[1:]), axis=-1)
+    raise ValueError(f"unknown statistic {name!r}; known: mean, std, slope, and percentiles such as p10")
+
+
+def functional_names(rows: Sequence[str], statistics: Sequence[str] = FUNCTIONALS) -> list[str]:
     """Names of what `functionals` returns, such as ``mfcc_3 std``, for rows of the given names."""
-    return [f"{row} {functional}" for functional in FUNCTIONALS for row in rows]
+    return [f"{row} {statistic}" for statistic in statistics for row in rows]
 
 
 def log_mel_images(utterances: pd.DataFrame, frames: Frames, *, n_frames: int = 128, n_mels: int = 64) -> np.ndarray:
@@ -137,7 +517,7 @@ def log_mel_images(utterances: pd.DataFrame, frames: Frames, *, n_frames: int = 
     Parameters
     ----------
     utterances : DataFrame
-        Its column path is read.
+        Columns path and sha256.
     frames : Frames
     n_frames, n_mels : int
 
@@ -146,6 +526,76 @@ def log_mel_images(utterances: pd.DataFrame, frames: Frames, *, n_frames: int = 
     ndarray of float32, shape (n_clips, n_frames, n_mels)
         dB.
     """
-    n_samples = frames.n_samples(n_frames)
-    waveforms = load_all(utterances, frames.sr)
-    return np.stack([log_mel(fit_length(w, n_samples), frames, n_mels=n_mels).T for w in waveforms])
+    wanted = FeatureSet(("log_mel",), frames, n_mels=n_mels, n_frames=n_frames)
+    return np.stack([image.T for image in extract_all(utterances, wanted)])
+
+
+def with_deltas(feature: np.ndarray) -> np.ndarray:
+    """A feature, its slope and the change of its slope as the three channels of an image.
+
+    Parameters
+    ----------
+    feature : ndarray, shape (..., n_rows, n_frames)
+
+    Returns
+    -------
+    ndarray, shape (..., n_rows, n_frames, 3)
+    """
+    return np.stack([feature, delta(feature), delta(feature, order=2)], axis=-1)
+
+
+def windows(features: Sequence[np.ndarray], length: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Overlapping sliding windows over every clip, all of one length.
+
+    The last window of a clip ends with the clip, or later: what is missing there, or in a clip shorter than one
+    window, repeats the last frame.
+
+    Parameters
+    ----------
+    features : sequence of ndarray, shape (n_rows, n_frames)
+        One array a clip.
+    length, hop : int
+        In frames; ``frames.n_frames(seconds)`` turns seconds into them.
+
+    Returns
+    -------
+    windows : ndarray, shape (n_windows, n_rows, length)
+    clip : ndarray of int, shape (n_windows,)
+        Position of the clip in `features` that each window is cut from. Split utterances, then choose windows by
+        ``np.isin(clip, split.train)``: no split separates windows of one clip.
+
+    Raises
+    ------
+    ValueError
+        `length` or `hop` is less than 1.
+    """
+    if length < 1 or hop < 1:
+        raise ValueError(f"length and hop of windows must be at least 1 frame, not {length} and {hop}")
+    cut, clip = [], []
+    for k, feature in enumerate(features):
+        n_windows = 1 + max(0, -(-(feature.shape[-1] - length) // hop))
+        missing = (n_windows - 1) * hop + length - feature.shape[-1]
+        padded = np.pad(feature, ((0, 0), (0, max(0, missing))), mode="edge")
+        cut.append(np.lib.stride_tricks.sliding_window_view(padded, length, axis=-1)[:, ::hop][:, :n_windows])
+        clip += [k] * n_windows
+    return np.concatenate(cut, axis=1).swapaxes(0, 1).copy(), np.array(clip)
+
+
+def fuse(probabilities: np.ndarray, clip: np.ndarray) -> np.ndarray:
+    """One answer a clip: the mean of its windows' probabilities.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n_windows, n_classes)
+    clip : ndarray of int, shape (n_windows,)
+        From `windows`.
+
+    Returns
+    -------
+    ndarray, shape (n_clips, n_classes)
+        In ascending order of the clips that occur in `clip`.
+    """
+    _, position = np.unique(clip, return_inverse=True)
+    total = np.zeros((position.max() + 1, probabilities.shape[1]))
+    np.add.at(total, position, probabilities)
+    return total / np.bincount(position)[:, None]

@@ -1,9 +1,18 @@
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
 import librosa
 import numpy as np
 import pandas as pd
 import pytest
 
-from serlib import features
+from serlib import audio, features, listening
 
 FRAMES = features.Frames()
 
@@ -15,24 +24,77 @@ def waveform():
     return (0.3 * np.sin(2 * np.pi * 200 * np.arange(n) / 16_000) + 0.01 * rng.normal(size=n)).astype("float32")
 
 
-def librosa_log_mel(waveform, n_mels):
-    power = librosa.feature.melspectrogram(
-        y=waveform, sr=16_000, n_fft=1024, hop_length=320, n_mels=n_mels, pad_mode="constant"
-    )
-    return librosa.power_to_db(power, top_db=None)
+CD = features.Frames(sr=22_050, n_fft=2048, hop_length=512)  # librosa's defaults
 
 
-@pytest.mark.parametrize("n_mels", [40, 64, 128])
-def test_log_mel_is_librosas(waveform, n_mels):
-    ours = features.log_mel(waveform, FRAMES, n_mels=n_mels)
-    assert ours.shape == (n_mels, 1 + len(waveform) // 320) and ours.dtype == np.float32
-    np.testing.assert_allclose(ours, librosa_log_mel(waveform, n_mels), rtol=1e-4, atol=1e-3)
+def theirs(name, waveform, frames, n_mels=64, n_mfcc=40):
+    """What librosa says of a float64 waveform; MFCCs of log-mels without librosa's floor below the loudest value."""
+    y = waveform.astype(np.float64)
+    cut = {"sr": frames.sr, "n_fft": frames.n_fft, "hop_length": frames.hop_length}
+    time = {"frame_length": frames.n_fft, "hop_length": frames.hop_length}
+    if name in ("log_mel", "mfcc"):
+        log_mel = librosa.power_to_db(librosa.feature.melspectrogram(y=y, n_mels=n_mels, **cut), top_db=None)
+        return log_mel if name == "log_mel" else librosa.feature.mfcc(S=log_mel, n_mfcc=n_mfcc)
+    return {
+        "chroma": lambda: librosa.feature.chroma_stft(y=y, tuning=0, **cut),
+        "contrast": lambda: librosa.feature.spectral_contrast(y=y, **cut),
+        "zcr": lambda: librosa.feature.zero_crossing_rate(y, **time),
+        "rms": lambda: librosa.feature.rms(y=y, **time),
+    }[name]()
 
 
-@pytest.mark.parametrize("n_mfcc", [13, 40, 64])
-def test_mfcc_is_librosas(waveform, n_mfcc):
-    theirs = librosa.feature.mfcc(S=librosa_log_mel(waveform, 64), n_mfcc=n_mfcc)
-    np.testing.assert_allclose(features.mfcc(waveform, FRAMES, n_mfcc=n_mfcc), theirs, rtol=1e-4, atol=1e-2)
+@pytest.fixture(params=["voice", "half silent", "short", "silent", "one sample"])
+def clip(request, waveform):
+    silence = np.zeros(9000, "float32")
+    return {
+        "voice": waveform,
+        "half silent": np.concatenate([silence, waveform, silence]),
+        "short": waveform[:300],
+        "silent": silence,
+        "one sample": waveform[1:2],
+    }[request.param]
+
+
+@pytest.mark.filterwarnings("ignore:n_fft")
+@pytest.mark.parametrize("frames", [FRAMES, CD, features.Frames(16_000, 512, 200)], ids=["16k", "22k", "no divisor"])
+@pytest.mark.parametrize("name", ["log_mel", "mfcc", "chroma", "contrast", "zcr", "rms"])
+def test_every_feature_is_librosas(clip, frames, name):
+    expected = theirs(name, clip, frames)
+    assert getattr(features, name)(clip, frames).shape == (len(expected), 1 + len(clip) // frames.hop_length)
+    np.testing.assert_allclose(getattr(features, name)(clip, frames), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_mels", [40, 128])
+@pytest.mark.parametrize("n_mfcc", [13, 40])
+def test_any_number_of_bands_and_coefficients(waveform, n_mels, n_mfcc):
+    ours = features.mfcc(waveform, CD, n_mfcc=n_mfcc, n_mels=n_mels)
+    np.testing.assert_allclose(ours, theirs("mfcc", waveform, CD, n_mels, n_mfcc), rtol=1e-4, atol=1e-6)
+
+
+def test_with_top_db_they_are_librosas_defaults(waveform):
+    y = np.concatenate([waveform, np.zeros(5000)]).astype(np.float64)
+    ours = features.mfcc(y, CD, n_mels=128, top_db=80)
+    np.testing.assert_allclose(ours, librosa.feature.mfcc(y=y, sr=22_050, n_mfcc=40), rtol=1e-4, atol=1e-6)
+
+
+def test_a_set_of_features_comes_from_one_stft(waveform, monkeypatch):
+    wanted = features.FeatureSet(("zcr", "mfcc", "chroma", "contrast", "rms", "log_mel"), n_mfcc=13)
+    n_stfts = []
+    rfft = features.scipy.fft.rfft
+    monkeypatch.setattr(features.scipy.fft, "rfft", lambda *a, **k: n_stfts.append(1) or rfft(*a, **k))
+    found = features.extract(waveform, wanted)
+    assert len(n_stfts) == 1
+    assert found.shape == (len(wanted.rows), 1 + len(waveform) // 320) and found.dtype == np.float32
+    assert wanted.rows[:3] == ["zcr", "mfcc_0", "mfcc_1"] and wanted.rows[-1] == "log_mel_63"
+    of_mfcc = [k for k, row in enumerate(wanted.rows) if row.startswith("mfcc")]
+    np.testing.assert_allclose(found[of_mfcc], features.mfcc(waveform, FRAMES, n_mfcc=13), rtol=1e-6)
+
+
+def test_what_cannot_be_is_refused(waveform):
+    with pytest.raises(ValueError, match=r"unknown features \['pitch'\]; known: log_mel, mfcc"):
+        features.FeatureSet(("mfcc", "pitch"))
+    with pytest.raises(ValueError, match="needs a sampling rate above 12,800 Hz, not 8,000 Hz"):
+        features.contrast(waveform, features.Frames(sr=8000))
 
 
 def test_silence_is_the_floor():
@@ -66,8 +128,8 @@ def test_delta_is_the_slope():
 @pytest.mark.parametrize("order", [1, 2])
 def test_delta_is_librosas(waveform, order):
     mfcc = features.mfcc(waveform, FRAMES, n_mfcc=13)
-    theirs = librosa.feature.delta(mfcc, order=order)
-    np.testing.assert_allclose(features.delta(mfcc, order=order), theirs, rtol=1e-4, atol=1e-4)
+    expected = librosa.feature.delta(mfcc, order=order)
+    np.testing.assert_allclose(features.delta(mfcc, order=order), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_functionals_run_over_time():
@@ -78,9 +140,142 @@ def test_functionals_run_over_time():
     assert values["b mean"] == 10 and values["b std"] == 0
 
 
+def test_functionals_can_be_chosen():
+    ramp = np.array([[0.0, 3, 6, 9], [5, 5, 5, 5]])
+    assert features.functionals(ramp, ["slope", "p25"]).tolist() == [3, 0, 2.25, 5]
+    assert features.functional_names(["a"], ["slope"]) == ["a slope"]
+    assert features.functionals(ramp[:, :1], ["slope"]).tolist() == [0, 0]
+    with pytest.raises(ValueError, match="unknown statistic 'median'"):
+        features.functionals(ramp, ["median"])
+
+
+def test_deltas_become_channels(waveform):
+    image = features.with_deltas(features.log_mel(waveform, FRAMES))
+    assert image.shape == (64, 39, 3)
+    np.testing.assert_array_equal(image[..., 2], features.delta(image[..., 0], order=2))
+
+
+def test_windows_know_their_clip():
+    clips = [np.arange(10.0)[None], np.arange(100.0, 103)[None], np.arange(200.0, 205)[None]]
+    cut, clip = features.windows(clips, length=4, hop=2)
+    assert clip.tolist() == [0, 0, 0, 0, 1, 2, 2]
+    assert cut.shape == (7, 1, 4)
+    assert cut[3, 0].tolist() == [6, 7, 8, 9], "the last window of a clip ends with it"
+    assert cut[4, 0].tolist() == [100, 101, 102, 102], "what is missing repeats the last frame"
+    assert cut[6, 0].tolist() == [202, 203, 204, 204]
+    assert set(cut.ravel()) == set(np.concatenate(clips, axis=1).ravel()), "no frame is lost"
+    with pytest.raises(ValueError, match="at least 1 frame, not 4 and 0"):
+        features.windows(clips, 4, 0)
+
+
+def test_windows_are_fused_by_clip():
+    fused = features.fuse(np.array([[1, 0], [0, 1], [0.5, 0.5], [0.2, 0.8]]), np.array([0, 0, 0, 4]))
+    np.testing.assert_allclose(fused, [[0.5, 0.5], [0.2, 0.8]])
+
+
+def test_seconds_become_hops():
+    assert FRAMES.n_frames(1.0) == 50 and FRAMES.n_frames(0.0) == 1
+
+
+@pytest.fixture
+def utterances(tmp_path, tone):
+    paths = [tone(tmp_path / "clips" / f"{k}.wav", seconds=0.5 + 0.1 * k) for k in range(6)]
+    table = pd.DataFrame({"path": paths, "sha256": [f"{k:064x}" for k in range(6)]})
+    return pd.concat([table, table.iloc[[2]]], ignore_index=True)  # the same sound twice
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(listening, "MEMORY", tmp_path / "features")
+    return tmp_path / "features"
+
+
+WANTED = features.FeatureSet(("mfcc", "zcr"), n_mfcc=13)
+
+
+def held(memory):
+    return {path.name: path.read_bytes() for path in sorted(memory.glob("*/*"))}
+
+
 def test_images_are_time_first_and_of_one_length(tmp_path, tone):
     paths = [tone(tmp_path / f"{k}.wav", seconds=k, frequency=1000) for k in (0.5, 3)]
-    images = features.log_mel_images(pd.DataFrame({"path": paths}), FRAMES, n_frames=100, n_mels=32)
-    assert images.shape == (2, 100, 32)
+    table = pd.DataFrame({"path": paths, "sha256": ["a", "b"]})
+    images = features.log_mel_images(table, FRAMES, n_frames=100, n_mels=32)
+    assert images.shape == (2, 100, 32) and images.dtype == np.float32
     np.testing.assert_allclose(images[0, 40:], -100)  # silence fills the short clip
     assert images[1].max(axis=1).min() > -20  # the long one lasts to the end
+
+
+def test_the_cache_gives_what_was_computed(utterances, memory, monkeypatch):
+    first = features.extract_all(utterances, WANTED)
+    for feature, path in zip(first, utterances.path, strict=True):
+        np.testing.assert_array_equal(feature, features.extract(audio.load(path), WANTED))
+    monkeypatch.setattr(features, "load", None)  # nothing is decoded again
+    for feature, again in zip(first, features.extract_all(utterances, WANTED), strict=True):
+        np.testing.assert_array_equal(feature, again)
+    assert len(list(memory.glob("*/*.npy"))) == 6
+    settings = json.loads(next(memory.glob("*/settings.json")).read_text())
+    assert settings["names"] == ["mfcc", "zcr"] and settings["n_mfcc"] == 13 and settings["frames"]["sr"] == 16_000
+
+
+def test_other_settings_have_a_folder_of_their_own(utterances, memory):
+    for wanted in (WANTED, dataclasses.replace(WANTED, n_mfcc=20), dataclasses.replace(WANTED, n_frames=10)):
+        features.fill_cache(utterances, wanted)
+    assert len(list(memory.glob("*/settings.json"))) == 3
+
+
+def test_processes_make_the_same_cache(utterances, memory, monkeypatch):
+    features.fill_cache(utterances, WANTED)
+    alone = held(memory)
+    shutil.rmtree(memory)
+    monkeypatch.setattr(features, "CHUNK", 2)
+    features.fill_cache(utterances, WANTED, n_jobs=2)
+    assert held(memory) == alone
+
+
+def test_a_damaged_file_is_named(utterances, memory):
+    path = features.fill_cache(utterances, WANTED)[3]
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=f"{path.name} is damaged .*delete it"):
+        features.extract_all(utterances, WANTED)
+
+
+EXTRACTION = """
+import sys, pathlib, pandas as pd
+from serlib import features, listening
+listening.MEMORY = pathlib.Path(sys.argv[2])
+print("ready", flush=True)
+wanted = features.FeatureSet(("mfcc", "zcr"), n_mfcc=13)
+features.fill_cache(pd.read_pickle(sys.argv[1]), wanted, n_jobs=int(sys.argv[3]))
+"""
+
+
+def extraction(table, memory, n_jobs):
+    command = [sys.executable, "-c", EXTRACTION, table, memory, str(n_jobs)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def test_killed_extraction_leaves_a_cache_to_go_on_with(tmp_path, tone, memory):
+    """Killed at random moments (by default three times; SERLIB_KILLS says how often), it ends as if nothing were."""
+    paths = [tone(tmp_path / "clips" / f"{k}.wav", seconds=4) for k in range(120)]
+    utterances = pd.DataFrame({"path": paths, "sha256": [f"{k:064x}" for k in range(len(paths))]})
+    table = tmp_path / "table.pickle"
+    utterances.to_pickle(table)
+    features.fill_cache(utterances, WANTED, n_jobs=1)
+    undisturbed = held(memory)
+    shutil.rmtree(memory)
+    rng = np.random.default_rng(0)
+    n_left_half = 0
+    for kill in range(int(os.environ.get("SERLIB_KILLS", 3))):
+        process = extraction(table, memory, n_jobs=1 + kill % 2)
+        time.sleep(rng.uniform(0.02, 0.4) + (1.5 if kill % 2 else 0))  # two processes take a while to start
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        n_left_half += len(held(memory)) < len(undisturbed)
+    assert n_left_half, "at least one was killed before its end"
+    one, other = extraction(table, memory, n_jobs=1), extraction(table, memory, n_jobs=1)  # two at the same time
+    assert one.wait() == other.wait() == 0
+    features.fill_cache(utterances, WANTED)  # sweeps what the killed left half written
+    assert held(memory) == undisturbed
