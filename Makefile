@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export TF_CPP_MIN_LOG_LEVEL = 3
 
-.PHONY: report figures test lab lint lock clean
+.PHONY: report figures test benchmark lab lint lock clean
 
 report: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and write the report
 	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
@@ -16,6 +16,9 @@ figures: $(READY)  ## redraw every committed table and figure from data/predicti
 
 test: $(READY)  ## the tests: units, style, every notebook in profile smoke
 	$(BIN)/pytest -n $(CORES)
+
+benchmark: $(READY)  ## clips per second of feature extraction, against librosa called feature by feature
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest benchmarks/features.py -s --benchmark-disable-gc
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
