@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,8 @@ FORBIDDEN_OVERLAP = {
     "speaker_independent": ["utterance", "sha256", "speaker"],
 }
 
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all utterances (random) or of all texts (text_independent)
-MAX_LEAVE_ONE_OUT = 10  # corpora with more speakers are cut into folds of several
+TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of utterances or texts; of training speakers who validate
+MAX_LEAVE_ONE_OUT = 10  # tables with more speakers are cut into folds of several
 N_SPEAKER_FOLDS = 5
 SPEAKER_FOLDS = {"ravdess": 6}  # corpora that the field cuts otherwise: here, six folds of two women and two men
 
@@ -53,13 +54,14 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
     random                  20 %, stratified by emotion   10 %, drawn in the same way
     text_independent        20 % of the texts             10 % of the texts; with only two texts in all, 10 % of the
                                                           clips of the one that trains
-    speaker_independent     speakers, each tested once    one training speaker (two where folds hold several); with
-                                                          only two speakers in all, 10 % of the texts of the one
-                                                          that trains
+    speaker_independent     speakers, each tested once    10 % of the training speakers, at least one (two where
+                                                          folds hold several); with only two speakers in all, 10 %
+                                                          of the texts of the one that trains
     ======================  ============================  ==========================================================
 
-    Speakers are left out one at a time up to ten of them, else in five folds stratified by gender (six for RAVDESS, of
-    two women and two men each). A validation speaker is of the gender that has most speakers left, so that training
+    Speakers are left out one at a time up to ten of them, else in five folds stratified by corpus and gender (six for
+    RAVDESS, of two women and two men each); the two speakers of an IEMOCAP session go together, so that it has five
+    folds, one session each. A validation speaker is of the gender that has most speakers left, so that training
     keeps both. `seed` moves the random draws (and which training speaker validates), never which speakers are tested
     together.
 
@@ -173,16 +175,21 @@ def _draw(values, shares: list[float], rng: np.random.Generator) -> list[np.ndar
 def _speaker_folds(utterances: pd.DataFrame) -> list[np.ndarray]:
     speakers = utterances.drop_duplicates("speaker").sort_values("speaker")
     names = speakers.speaker.to_numpy()
-    if len(names) < 2:
+    corpora = speakers.corpus if "corpus" in speakers else pd.Series("", index=speakers.index)
+    together = speakers.speaker.mask(corpora == "iemocap", speakers.speaker.str[:5])  # both speakers of a session
+    units = speakers[~together.duplicated()]
+    if len(units) < 2:
         raise ValueError(f"speaker_independent needs two speakers or more; there is only {', '.join(names)}")
-    if len(names) <= MAX_LEAVE_ONE_OUT:
-        return [names[[k]] for k in range(len(names))]
-    corpora = set(utterances.corpus) if "corpus" in utterances else set()
-    n_folds = SPEAKER_FOLDS.get(corpora.pop(), N_SPEAKER_FOLDS) if len(corpora) == 1 else N_SPEAKER_FOLDS
-    genders = speakers.gender.fillna("unknown")
-    rare = genders.map(genders.value_counts()) < n_folds  # too few to be in every fold
+    if len(units) <= MAX_LEAVE_ONE_OUT:
+        return [names[together == unit] for unit in together.unique()]
+    n_folds = SPEAKER_FOLDS.get("+".join(corpora.unique()), N_SPEAKER_FOLDS)
+    strata = (corpora + " " + speakers.gender.fillna("unknown"))[units.index]
+    rare = strata.map(strata.value_counts()) < n_folds  # too few to be in every fold
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-    return [names[test] for _, test in folds.split(names, genders.mask(rare, "rare"))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the rare may be fewer than the folds
+        tested = [test for _, test in folds.split(units, strata.mask(rare, "rare"))]
+    return [names[together.isin(together[units.index].iloc[test])] for test in tested]
 
 
 def _speakers(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -194,7 +201,8 @@ def _speakers(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Generat
         validation = ~tested & text.isin(held_out_texts).to_numpy()
     else:
         speakers = utterances[~tested].drop_duplicates("speaker")[["speaker", "gender"]].sort_values("speaker")
-        held_out = _validation_speakers(speakers, min(1 if len(test) == 1 else 2, len(others) - 1), rng)
+        n = max(1 if len(test) == 1 else 2, round(VALIDATION_SHARE * len(others)))
+        held_out = _validation_speakers(speakers, min(n, len(others) - 1), rng)
         validation = utterances.speaker.isin(held_out).to_numpy()
     return ~tested & ~validation, validation, tested
 

@@ -96,6 +96,60 @@ def test_crema_d_has_five_folds_balanced_by_gender():
     assert all(abs((fold.gender == "female").sum() - 9) <= 1 for fold in tested)
 
 
+@pytest.mark.parametrize(("n_speakers", "n_validation"), [(4, 1), (11, 2), (24, 2), (91, 7)])
+def test_a_tenth_of_the_training_speakers_validates(n_speakers, n_validation):
+    frame = table(n_speakers, n_texts=1)
+    for split in splits.make(frame, "speaker_independent"):
+        assert parts(frame, split)[1].speaker.nunique() == n_validation
+
+
+def pool(**n_speakers):
+    """Several corpora as one table; the names of speakers and clips begin with the corpus."""
+    frames = []
+    for corpus, n in n_speakers.items():
+        frame = table(n, n_texts=4).assign(corpus=corpus)
+        for column in ("utterance", "speaker", "sha256"):
+            frame[column] = corpus + frame[column]
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_every_fold_of_a_pool_tests_every_large_corpus():
+    frame = pool(cremad=91, ravdess=24, savee=4, tess=2)
+    made = splits.make(frame, "speaker_independent")
+    tested = pd.concat([parts(frame, s)[2].drop_duplicates("speaker").assign(fold=s.fold) for s in made])
+    assert len(made) == 5 and sorted(tested.speaker) == sorted(frame.speaker.unique())
+    counts = pd.crosstab([tested.corpus, tested.gender], tested.fold)
+    for corpus in ("cremad", "ravdess"):
+        assert counts.loc[corpus].to_numpy().min() > 0
+        assert all(counts.loc[corpus].max(axis=1) - counts.loc[corpus].min(axis=1) <= 1)
+    assert {parts(frame, s)[1].speaker.nunique() for s in made} == {10}
+
+
+def sessions(n=5):
+    """IEMOCAP's ten speakers, named by session."""
+    frame = table(2 * n).assign(corpus="iemocap")
+    number = frame.speaker.str[1:].astype(int)
+    return frame.assign(speaker=[f"Ses{k // 2 + 1:02}{'FM'[k % 2]}" for k in number])
+
+
+def test_iemocap_leaves_one_session_out():
+    frame = sessions()
+    made = splits.make(frame, "speaker_independent", seed=1)
+    assert [sorted(set(parts(frame, s)[2].speaker)) for s in made] == [[f"Ses0{k}F", f"Ses0{k}M"] for k in range(1, 6)]
+    assert all(set(parts(frame, s)[1].gender) == {"female", "male"} for s in made)
+    with pytest.raises(ValueError, match="two speakers or more"):
+        splits.make(sessions(1), "speaker_independent")
+
+
+def test_a_pool_keeps_the_speakers_of_a_session_together():
+    frame = pd.concat([sessions(), pool(cremad=20)], ignore_index=True)
+    for split in splits.make(frame, "speaker_independent"):
+        tested = parts(frame, split)[2].drop_duplicates("speaker")
+        assert tested.corpus.value_counts().to_dict() == {"cremad": 4, "iemocap": 2}
+        assert len(set(tested.speaker[tested.corpus == "iemocap"].str[:5])) == 1
+
+
 def test_two_texts_validate_on_other_clips_of_the_training_text():
     frame = table(n_texts=2, n_speakers=10)
     frame.loc[[1, 7], "sha256"] = "one sound"
