@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -13,28 +14,30 @@ from rich.console import Console
 from rich.table import Table
 
 from serlib import corpora as _corpora
+from serlib import splits as _splits
+from serlib.sources import SOURCES
 
 app = typer.Typer(
     help="Speech emotion recognition on really unseen speakers.", no_args_is_help=True, add_completion=False
 )
 
 
-@app.callback()
-def main() -> None:
-    """Keeps `corpora` a subcommand while it is the only one."""
+POOL = "cremad+ravdess+savee+tess"
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that holds the corpora; default: $SERLIB_DATA, else data/raw.",
+        exists=True,
+        file_okay=False,
+        resolve_path=True,
+    ),
+]
 
 
 @app.command()
 def corpora(
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that holds the corpora; default: $SERLIB_DATA, else data/raw.",
-            exists=True,
-            file_okay=False,
-            resolve_path=True,
-        ),
-    ] = None,
+    data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of tables.")] = False,
 ) -> None:
     """Show the card of every corpus found: counts, hours, licence, how to cite, problems."""
@@ -65,14 +68,73 @@ def corpora(
             for problem in corpus.problems.itertuples():
                 say(_line(problem.action, f"{problem.path}: {problem.reason}"))
         say("")
-        missing = sorted(set(_corpora.SOURCES) - {corpus.name for corpus in found})
+        missing = sorted(set(SOURCES) - {corpus.name for corpus in found})
         for name in missing:
-            source = _corpora.SOURCES[name]
+            source = SOURCES[name]
             say(f"{name} not found in {_corpora.data_root(data) / name}; get it from {source.home}")
     for message in failed:
         typer.secho(message, fg="red", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def splits(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Corpora, or several joined by +; default: all that are found, and {POOL}."),
+    ] = None,
+    data: Data = None,
+    seed: Annotated[int, typer.Option(help="Moves the random draws; that of the committed files is 1.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; default: data/splits.", file_okay=False)] = None,
+) -> None:
+    """Write the splits of every corpus found, one CSV of utterance, fold and part for each protocol."""
+    if not names:
+        names = _corpora.available(data)
+        names += [POOL] if set(POOL.split("+")) <= set(names) else []
+    out = out or _corpora.REPOSITORY / "data" / "splits"
+    out.mkdir(parents=True, exist_ok=True)
+    failed = False
+    for name in names:
+        try:
+            corpus = _corpora.load(name, data)
+        except (ValueError, FileNotFoundError) as error:
+            typer.secho(str(error), fg="red", err=True)
+            failed = True
+            continue
+        print(corpus)
+        if missing := _incomplete(corpus):
+            print(f"  {missing}: other clips make other splits")
+        for protocol in _protocols(corpus.name):
+            try:
+                made = _splits.make(corpus.utterances, protocol, seed=seed)
+            except ValueError as error:
+                print(f"  no {protocol}: {error}")
+                continue
+            path = out / f"{corpus.name}_{protocol}.csv"
+            _splits.to_table(corpus.utterances, made).to_csv(path, index=False, lineterminator="\n")
+            print(f"  {path}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _protocols(name: str) -> list[str]:
+    """Protocols that say something here: the corpora of a pool have each their own texts, SAVEE's tell the emotion."""
+    if "+" in name:
+        return ["random", "speaker_independent", "cross_corpus"]
+    if name == "savee":
+        return ["random", "speaker_independent"]
+    return [protocol for protocol in _splits.PROTOCOLS if protocol != "cross_corpus"]
+
+
+def _incomplete(corpus: _corpora.Corpus) -> str | None:
+    """What is missing of the official releases; None where nothing is, or where one of the corpora is no release."""
+    names = corpus.name.split("+")
+    official = sum((Counter(SOURCES[name].clips) for name in names if name in SOURCES), Counter())
+    counts = [(corpus.found.get(channel, 0), count, channel) for channel, count in official.items()]
+    if not set(names) <= set(SOURCES) or all(found == count for found, count, _ in counts):
+        return None
+    return "found " + ", ".join(f"{found:,} of {count:,} official {channel} clips" for found, count, channel in counts)
 
 
 def _line(key: str, value: str) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-PROTOCOLS = ("random", "text_independent", "speaker_independent")
+PROTOCOLS = ("random", "text_independent", "speaker_independent", "speaker_text_independent", "cross_corpus")
 
-#: Columns whose values no two parts may share, by protocol. The same sound twice (sha256) is always kept together.
+#: Columns whose values test shares with no other part, by protocol. The same sound twice (sha256) is always together.
 FORBIDDEN_OVERLAP = {
     "random": ["utterance", "sha256"],
     "text_independent": ["utterance", "sha256", "text"],
     "speaker_independent": ["utterance", "sha256", "speaker"],
+    "speaker_text_independent": ["utterance", "sha256", "speaker", "text"],
+    "cross_corpus": ["utterance", "sha256", "corpus"],
 }
 
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of all utterances (random) or of all texts (text_independent)
-MAX_LEAVE_ONE_OUT = 10  # corpora with more speakers are cut into folds of several
+TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of utterances or texts; of training speakers who validate
+MAX_LEAVE_ONE_OUT = 10  # tables with more speakers are cut into folds of several
 N_SPEAKER_FOLDS = 5
 SPEAKER_FOLDS = {"ravdess": 6}  # corpora that the field cuts otherwise: here, six folds of two women and two men
 
@@ -47,27 +50,37 @@ class Split:
 def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | None = None) -> list[Split]:
     """Split an utterance table by a protocol.
 
-    ======================  ============================  ==========================================================
-    protocol                test                          validation
-    ======================  ============================  ==========================================================
-    random                  20 %, stratified by emotion   10 %, drawn in the same way
-    text_independent        20 % of the texts             10 % of the texts; with only two texts in all, 10 % of the
-                                                          clips of the one that trains
-    speaker_independent     speakers, each tested once    one training speaker (two where folds hold several); with
-                                                          only two speakers in all, 10 % of the texts of the one
-                                                          that trains
-    ======================  ============================  ==========================================================
+    ========================  ===========================  ========================================================
+    protocol                  test                         validation
+    ========================  ===========================  ========================================================
+    random                    20 %, stratified by emotion  10 %, drawn in the same way
+    text_independent          20 % of the texts            10 % of the texts; with only two texts in all, 10 % of
+                                                           the clips of the one that trains
+    speaker_independent       speakers, each tested once   10 % of the training speakers, at least one (two where
+                                                           folds hold several); with only two speakers in all, 10 %
+                                                           of the texts of the one that trains
+    speaker_text_independent  the speakers of              the speakers of speaker_independent saying the texts of
+                              speaker_independent saying   text_independent; with only two speakers or two texts in
+                              the texts of                 all, the one that trains
+                              text_independent
+    cross_corpus              a corpus, each tested once   10 % of the training speakers
+    ========================  ===========================  ========================================================
 
-    Speakers are left out one at a time up to ten of them, else in five folds stratified by gender (six for RAVDESS, of
-    two women and two men each). A validation speaker is of the gender that has most speakers left, so that training
+    What fits no part is left out of the fold: under `speaker_text_independent` known speakers with test texts, for one;
+    under `cross_corpus` the emotions that only the tested corpus or only the others have. The others are taken
+    together: an emotion that one of them has is shared.
+
+    Speakers are left out one at a time up to ten of them, else in five folds stratified by corpus and gender (six for
+    RAVDESS, of two women and two men each); the two speakers of an IEMOCAP session go together, so that it has five
+    folds, one session each. A validation speaker is of the gender that has most speakers left, so that training
     keeps both. `seed` moves the random draws (and which training speaker validates), never which speakers are tested
     together.
 
     Parameters
     ----------
     utterances : DataFrame
-        Columns utterance, speaker, emotion, sha256 and, where the protocol needs them, text and gender.
-    protocol : {"random", "text_independent", "speaker_independent"}
+        Columns utterance, speaker, emotion, sha256 and, where the protocol needs them, text, gender and corpus.
+    protocol : one of `PROTOCOLS`
     seed : int
     fold : int, optional
         Only this fold; all of them by default.
@@ -79,7 +92,7 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
     Raises
     ------
     ValueError
-        Unknown protocol or fold, or a table too small or without the column that the protocol needs.
+        Unknown protocol or fold, or a table too small for the protocol or without a value that it needs.
     LeakError
         See `check`; every split is checked before it is returned.
     """
@@ -90,8 +103,12 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
         parts = [_random(utterances, seed)]
     elif protocol == "text_independent":
         parts = [_texts(utterances, seed, rng)]
+    elif protocol == "speaker_independent":
+        parts = [_speakers(utterances, test, rng) for test in _speaker_folds(utterances, protocol)]
+    elif protocol == "speaker_text_independent":
+        parts = _speakers_and_texts(utterances, seed)
     else:
-        parts = [_speakers(utterances, test, rng) for test in _speaker_folds(utterances)]
+        parts = [_corpora(utterances, test, rng) for test in _corpus_folds(utterances)]
     splits = [Split(k, *(np.flatnonzero(mask) for mask in masks)) for k, masks in enumerate(parts)]
     if fold is not None:
         if fold not in range(len(splits)):
@@ -105,9 +122,9 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
 def check(utterances: pd.DataFrame, split: Split, protocol: str) -> None:
     """Raise unless the parts are disjoint in everything that the protocol forbids them to share.
 
-    With two speakers in all, `speaker_independent` validates on other texts of the training speaker: then test shares
-    no speaker with the rest, and validation shares no text with training. Likewise, with two texts in all,
-    `text_independent` validates on other clips of the training text.
+    Test is held to `FORBIDDEN_OVERLAP`. So are training and validation, as far as there is enough to share out: with
+    two speakers in all they have the same speaker and other texts, with two texts the same text, and under
+    `cross_corpus` the same corpora and other speakers.
 
     Raises
     ------
@@ -118,14 +135,15 @@ def check(utterances: pd.DataFrame, split: Split, protocol: str) -> None:
     for name, part in parts.items():
         if part.empty:
             raise LeakError(f"fold {split.fold} of {protocol}: the {name} part is empty")
-    few_speakers = protocol == "speaker_independent" and utterances.speaker.nunique() == 2
-    few_texts = protocol == "text_independent" and utterances.text.nunique() == 2
+    stand_in = {"corpus": "speaker"}  # what keeps validation from training where the column itself cannot
+    if utterances.speaker.nunique() == 2:
+        stand_in["speaker"] = "text"
+    if "text" in utterances and utterances.text.nunique() == 2:
+        stand_in["text"] = "utterance"
     for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
         columns = FORBIDDEN_OVERLAP[protocol]
-        if few_speakers and b == "validation":
-            columns = ["utterance", "sha256", "text"]
-        if few_texts and b == "validation":
-            columns = ["utterance", "sha256"]
+        if b == "validation":
+            columns = [stand_in.get(column, column) for column in columns]
         for column in columns:
             shared = sorted(set(parts[a][column].dropna()) & set(parts[b][column].dropna()))
             if shared:
@@ -144,17 +162,24 @@ def _random(utterances: pd.DataFrame, seed: int) -> tuple[np.ndarray, ...]:
 
 
 def _texts(utterances: pd.DataFrame, seed: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    texts = _require(utterances, "text", "text_independent")
+    train, validation, test = _by_text(utterances, "text_independent", rng)
+    if utterances.text.nunique() == 2:
+        sounds = utterances[train].drop_duplicates("sha256")
+        _, held_out = train_test_split(sounds, test_size=VALIDATION_SHARE, stratify=sounds.emotion, random_state=seed)
+        validation = train & utterances.sha256.isin(held_out.sha256).to_numpy()
+    return train & ~validation, validation, test
+
+
+def _by_text(utterances: pd.DataFrame, protocol: str, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Clips with the texts that train, validate and test; with two texts in all, the one that trains validates too."""
+    texts = _require(utterances, "text", protocol)
     if texts.nunique() < 2:
-        raise ValueError(f"text_independent needs two texts or more; there is only {', '.join(texts.unique())}")
+        raise ValueError(f"{protocol} needs two texts or more; there is only {', '.join(texts.unique())}")
     if texts.nunique() > 2:
         test, validation, train = _draw(texts.unique(), [TEST_SHARE, VALIDATION_SHARE], rng)
         return tuple(texts.isin(part).to_numpy() for part in (train, validation, test))
     tested = (texts == rng.choice(sorted(texts.unique()))).to_numpy()
-    sounds = utterances[~tested].drop_duplicates("sha256")
-    _, held_out = train_test_split(sounds, test_size=VALIDATION_SHARE, stratify=sounds.emotion, random_state=seed)
-    validation = ~tested & utterances.sha256.isin(held_out.sha256).to_numpy()
-    return ~tested & ~validation, validation, tested
+    return ~tested, ~tested, tested
 
 
 def _require(utterances: pd.DataFrame, column: str, protocol: str) -> pd.Series:
@@ -170,37 +195,51 @@ def _draw(values, shares: list[float], rng: np.random.Generator) -> list[np.ndar
     return np.split(order, np.cumsum(counts))
 
 
-def _speaker_folds(utterances: pd.DataFrame) -> list[np.ndarray]:
+def _speaker_folds(utterances: pd.DataFrame, protocol: str) -> list[np.ndarray]:
     speakers = utterances.drop_duplicates("speaker").sort_values("speaker")
     names = speakers.speaker.to_numpy()
-    if len(names) < 2:
-        raise ValueError(f"speaker_independent needs two speakers or more; there is only {', '.join(names)}")
-    if len(names) <= MAX_LEAVE_ONE_OUT:
-        return [names[[k]] for k in range(len(names))]
-    corpora = set(utterances.corpus) if "corpus" in utterances else set()
-    n_folds = SPEAKER_FOLDS.get(corpora.pop(), N_SPEAKER_FOLDS) if len(corpora) == 1 else N_SPEAKER_FOLDS
-    genders = speakers.gender.fillna("unknown")
-    rare = genders.map(genders.value_counts()) < n_folds  # too few to be in every fold
+    corpora = speakers.corpus if "corpus" in speakers else pd.Series("", index=speakers.index)
+    together = speakers.speaker.mask(corpora == "iemocap", speakers.speaker.str[:5])  # both speakers of a session
+    units = speakers[~together.duplicated()]
+    if len(units) < 2:
+        raise ValueError(f"{protocol} needs two speakers or more; there is only {', '.join(names)}")
+    if len(units) <= MAX_LEAVE_ONE_OUT:
+        return [names[together == unit] for unit in together.unique()]
+    n_folds = SPEAKER_FOLDS.get("+".join(corpora.unique()), N_SPEAKER_FOLDS)
+    strata = (corpora + " " + speakers.gender.fillna("unknown"))[units.index]
+    strata = strata.mask(strata.map(strata.value_counts()) < n_folds, corpora)  # too few of a gender for every fold
+    if strata.value_counts().max() < n_folds:
+        strata[:] = "all"
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-    return [names[test] for _, test in folds.split(names, genders.mask(rare, "rare"))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a corpus of fewer speakers than folds is spread all the same
+        tested = [test for _, test in folds.split(units, strata)]
+    return [names[together.isin(together[units.index].iloc[test])] for test in tested]
 
 
 def _speakers(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    tested = utterances.speaker.isin(test).to_numpy()
-    others = np.setdiff1d(utterances.speaker.unique(), test)
-    if len(others) == 1:
+    train, validation, tested = _by_speaker(utterances, test, rng)
+    if utterances.speaker.nunique() == 2:
         text = _require(utterances, "text", "speaker_independent with two speakers")
-        held_out_texts, _ = _draw(text.unique(), [VALIDATION_SHARE], rng)
-        validation = ~tested & text.isin(held_out_texts).to_numpy()
-    else:
-        speakers = utterances[~tested].drop_duplicates("speaker")[["speaker", "gender"]].sort_values("speaker")
-        held_out = _validation_speakers(speakers, min(1 if len(test) == 1 else 2, len(others) - 1), rng)
-        validation = utterances.speaker.isin(held_out).to_numpy()
+        held_out, _ = _draw(text.unique(), [VALIDATION_SHARE], rng)
+        validation = train & text.isin(held_out).to_numpy()
+    return train & ~validation, validation, tested
+
+
+def _by_speaker(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Clips of the speakers who train, validate and test; with two in all, the one who trains validates too."""
+    tested = utterances.speaker.isin(test).to_numpy()
+    if utterances.speaker.nunique() == 2:
+        return ~tested, ~tested, tested
+    held_out = _validation_speakers(utterances[~tested], 1 if len(test) == 1 else 2, rng)
+    validation = utterances.speaker.isin(held_out).to_numpy()
     return ~tested & ~validation, validation, tested
 
 
-def _validation_speakers(speakers: pd.DataFrame, n: int, rng: np.random.Generator) -> list[str]:
-    """Draw n speakers, each of the gender that has most left, so that training keeps voices of both."""
+def _validation_speakers(utterances: pd.DataFrame, at_least: int, rng: np.random.Generator) -> list[str]:
+    """Draw 10 % of the speakers, each of the gender that has most left, so that training keeps voices of both."""
+    speakers = utterances.drop_duplicates("speaker")[["speaker", "gender"]].sort_values("speaker")
+    n = min(max(at_least, round(VALIDATION_SHARE * len(speakers))), len(speakers) - 1)
     left = speakers.fillna({"gender": "unknown"}).iloc[rng.permutation(len(speakers))]
     drawn = []
     for _ in range(n):
@@ -208,3 +247,55 @@ def _validation_speakers(speakers: pd.DataFrame, n: int, rng: np.random.Generato
         drawn.append(left.speaker[left.gender == most_frequent].iloc[0])
         left = left[left.speaker != drawn[-1]]
     return drawn
+
+
+def _speakers_and_texts(utterances: pd.DataFrame, seed: int) -> list[tuple[np.ndarray, ...]]:
+    by_text = _by_text(utterances, "speaker_text_independent", np.random.default_rng(seed))
+    folds = _speaker_folds(utterances, "speaker_text_independent")
+    if utterances.speaker.nunique() == utterances.text.nunique() == 2:
+        raise ValueError("speaker_text_independent with two speakers needs three texts or more, since one validates")
+    rng = np.random.default_rng(seed)  # as in speaker_independent, so that the same speakers validate
+    by_speaker = [_by_speaker(utterances, test, rng) for test in folds]
+    return [tuple(a & b for a, b in zip(speakers, by_text, strict=True)) for speakers in by_speaker]
+
+
+def _corpus_folds(utterances: pd.DataFrame) -> list[str]:
+    names = sorted(utterances.corpus.unique())
+    if len(names) < 2:
+        raise ValueError(
+            f"cross_corpus needs several corpora in one table, such as corpus 'ravdess+savee'; there is only {names[0]}"
+        )
+    return names
+
+
+def _corpora(utterances: pd.DataFrame, test: str, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    tested = (utterances.corpus == test).to_numpy()
+    emotions = set(utterances.emotion[tested]) & set(utterances.emotion[~tested])
+    shared = utterances.emotion.isin(emotions).to_numpy()
+    speakers_tested = utterances.speaker[tested & shared].nunique()
+    held_out = _validation_speakers(utterances[~tested & shared], min(speakers_tested, 2), rng)
+    validation = ~tested & utterances.speaker.isin(held_out).to_numpy()
+    return ~tested & ~validation & shared, validation & shared, tested & shared
+
+
+def to_table(utterances: pd.DataFrame, splits: list[Split]) -> pd.DataFrame:
+    """Splits by the names of the utterances, as ``data/splits`` keeps them.
+
+    Parameters
+    ----------
+    utterances : DataFrame
+        The table that was given to `make`.
+    splits : list of Split
+
+    Returns
+    -------
+    DataFrame
+        Columns utterance, fold, part (train, validation or test), sorted by fold and utterance.
+    """
+    names = utterances.utterance.to_numpy()
+    parts = [
+        pd.DataFrame({"utterance": names[getattr(split, part)], "fold": split.fold, "part": part})
+        for split in splits
+        for part in ("train", "validation", "test")
+    ]
+    return pd.concat(parts).sort_values(["fold", "utterance"], ignore_index=True)

