@@ -137,6 +137,7 @@ def predictions(
     seed: int,
     variant: str = "default",
     part: str = "test",
+    train_corpora: str | None = None,
     emotion: pd.Series | None = None,
 ) -> pd.DataFrame:
     """One row an utterance, as every notebook writes them and the report reads them.
@@ -150,6 +151,8 @@ def predictions(
         What the columns of `probabilities` stand for.
     notebook, model, variant, protocol, fold, seed, part
         Written to every row.
+    train_corpora : str, optional
+        Name of the corpus or corpora (``a+b``) that the model was trained on; by default each utterance's own.
     emotion : Series, optional
         The true class where it is not the utterance's emotion (such as ``anger_female``).
 
@@ -165,7 +168,7 @@ def predictions(
             "model": model,
             "variant": variant,
             "corpus": utterances.corpus,
-            "train_corpora": utterances.corpus,
+            "train_corpora": train_corpora or utterances.corpus,
             "protocol": protocol,
             "fold": fold,
             "seed": seed,
