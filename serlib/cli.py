@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import textwrap
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from serlib import corpora as _corpora
+from serlib import downloads as _downloads
 
 app = typer.Typer(
     help="Speech emotion recognition on really unseen speakers.", no_args_is_help=True, add_completion=False
 )
-
-
-@app.callback()
-def main() -> None:
-    """Keeps `corpora` a subcommand while it is the only one."""
 
 
 @app.command()
@@ -68,10 +65,40 @@ def corpora(
         missing = sorted(set(_corpora.SOURCES) - {corpus.name for corpus in found})
         for name in missing:
             source = _corpora.SOURCES[name]
-            say(f"{name} not found in {_corpora.data_root(data) / name}; get it from {source.home}")
+            say(f"{name} not found in {_corpora.data_root(data) / name}; serlib download {name} (from {source.home})")
     for message in failed:
         typer.secho(message, fg="red", err=True)
     if failed:
+        raise typer.Exit(1)
+
+
+Released = StrEnum("Released", list(_corpora.SOURCES))  # type: ignore[misc]
+
+
+@app.command()
+def download(
+    corpus: Annotated[Released, typer.Argument(help="Which corpus.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that holds the corpora; default: $SERLIB_DATA, else data/raw.",
+            file_okay=False,
+            resolve_path=True,
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept the licence and download.")] = False,
+) -> None:
+    """Fetch a released corpus from its official source, licence first; a stopped download goes on where it stopped.
+
+    SAVEE and IEMOCAP need registration: says where and how, then checks what was unpacked. Ends with 1 wherever the
+    corpus is not complete, without --yes too, so that no script goes on as if it were.
+    """
+    try:
+        complete = _downloads.download(corpus, data, yes, typer.echo)
+    except (_downloads.DownloadError, OSError) as error:
+        typer.secho(str(error), fg="red", err=True)
+        complete = False
+    if not complete:
         raise typer.Exit(1)
 
 

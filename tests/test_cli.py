@@ -44,4 +44,4 @@ def test_a_broken_folder_fails_and_says_why(tmp_path):
 
 def test_help_lists_the_commands():
     result = CliRunner().invoke(app, ["--help"])
-    assert result.exit_code == 0 and "corpora" in result.stdout
+    assert result.exit_code == 0 and "corpora" in result.stdout and "download" in result.stdout
