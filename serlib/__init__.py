@@ -5,6 +5,7 @@
 ``listening``  every clip decoded once: seconds, rate, hash, faults; remembered in data/features
 ``synthetic``  the embedded corpus *mini*: synthetic emotional speech whose cues are known
 ``corpora``    a folder of recordings -> utterance table and list of problems
+``downloads``  released corpora from their official sources, verified
 ``splits``     a protocol -> train, validation and test indices; refuses leaks
 ``metrics``    UAR, WA, macro-F1, confusion matrices, intervals
 ``audio``      load, pad, trim, play

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import textwrap
+import time
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from serlib import corpora as _corpora
+from serlib import downloads as _downloads
+from serlib import features as _features
 from serlib import splits as _splits
 from serlib.sources import SOURCES
 
@@ -71,7 +75,7 @@ def corpora(
         missing = sorted(set(SOURCES) - {corpus.name for corpus in found})
         for name in missing:
             source = SOURCES[name]
-            say(f"{name} not found in {_corpora.data_root(data) / name}; get it from {source.home}")
+            say(f"{name} not found in {_corpora.data_root(data) / name}; serlib download {name} (from {source.home})")
     for message in failed:
         typer.secho(message, fg="red", err=True)
     if failed:
@@ -135,6 +139,62 @@ def _incomplete(corpus: _corpora.Corpus) -> str | None:
     if not set(names) <= set(SOURCES) or all(found == count for found, count, _ in counts):
         return None
     return "found " + ", ".join(f"{found:,} of {count:,} official {channel} clips" for found, count, channel in counts)
+
+
+Released = StrEnum("Released", list(SOURCES))  # type: ignore[misc]
+
+
+@app.command()
+def download(
+    corpus: Annotated[Released, typer.Argument(help="Which corpus.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that holds the corpora; default: $SERLIB_DATA, else data/raw.",
+            file_okay=False,
+            resolve_path=True,
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept the licence and download.")] = False,
+) -> None:
+    """Fetch a released corpus from its official source, licence first; a stopped download goes on where it stopped.
+
+    SAVEE and IEMOCAP need registration: says where and how, then checks what was unpacked. Ends with 1 wherever the
+    corpus is not complete, without --yes too, so that no script goes on as if it were.
+    """
+    try:
+        complete = _downloads.download(corpus, data, yes, typer.echo)
+    except (_downloads.DownloadError, OSError) as error:
+        typer.secho(str(error), fg="red", err=True)
+        complete = False
+    if not complete:
+        raise typer.Exit(1)
+
+
+@app.command()
+def features(
+    names: Annotated[list[str] | None, typer.Argument(help="Corpora; default: all that are found.")] = None,
+    data: Data = None,
+    wanted: Annotated[
+        str, typer.Option("--features", help="Among log_mel, mfcc, chroma, contrast, zcr, rms, joined by +.")
+    ] = "log_mel+mfcc",
+    n_mels: Annotated[int, typer.Option(help="Mel bands.")] = 64,
+    n_mfcc: Annotated[int, typer.Option(help="MFCCs.")] = 40,
+) -> None:
+    """Extract features of whole corpora into the cache, data/features; what is there already is kept."""
+    try:
+        feature_set = _features.FeatureSet(tuple(wanted.split("+")), n_mels=n_mels, n_mfcc=n_mfcc)
+        for name in names or _corpora.available(data):
+            corpus = _corpora.load(name, data)
+            started = time.perf_counter()
+            files = set(_features.fill_cache(corpus.utterances, feature_set))
+            seconds = time.perf_counter() - started
+            megabytes = sum(path.stat().st_size for path in files) / 1e6
+            print(f"{name}: {len(corpus.utterances):,} clips, {megabytes:,.0f} MB, {seconds:.1f} s")
+        print(f"in {next(iter(files)).parent}")
+    except (ValueError, FileNotFoundError) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from error
 
 
 def _line(key: str, value: str) -> str:

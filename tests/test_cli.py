@@ -3,6 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from serlib import listening
 from serlib.cli import app
 
 
@@ -64,4 +65,17 @@ def test_splits_of_what_is_not_there_fail(tmp_path):
 
 def test_help_lists_the_commands():
     result = CliRunner().invoke(app, ["--help"])
-    assert result.exit_code == 0 and "corpora" in result.stdout and "splits" in result.stdout
+    assert result.exit_code == 0
+    assert all(command in result.stdout for command in ("corpora", "download", "features", "splits"))
+
+
+def test_features_fills_the_cache_and_says_where(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(listening, "MEMORY", tmp_path / "features")
+    result = CliRunner().invoke(
+        app, ["features", "tess", "--data", str(data), "--features", "mfcc+zcr", "--n-mfcc", "13"]
+    )
+    assert result.exit_code == 0 and result.stdout.startswith("tess: 2 clips, 0 MB"), result.output
+    (folder,) = (tmp_path / "features").glob("mfcc+zcr_*")
+    assert len(list(folder.glob("*.npy"))) == 2 and str(folder) in result.stdout
+    result = CliRunner().invoke(app, ["features", "tess", "--data", str(data), "--features", "pitch"])
+    assert result.exit_code == 1 and "unknown features ['pitch']" in result.stderr

@@ -224,6 +224,16 @@ def test_other_settings_have_a_folder_of_their_own(utterances, memory):
     assert len(list(memory.glob("*/settings.json"))) == 3
 
 
+def test_a_faster_clip_is_shorter_and_higher(tmp_path, tone, memory):
+    path = tone(tmp_path / "clip.wav", frequency=1000, seconds=1)
+    table = pd.DataFrame({"path": [path], "sha256": ["a"]})
+    wanted = features.FeatureSet(("log_mel",))
+    (plain,), (fast,) = (features.extract_all(table, dataclasses.replace(wanted, speed=s)) for s in (1, 1.25))
+    assert (plain.shape[1], fast.shape[1]) == (51, 41)
+    centres = librosa.mel_frequencies(66, fmax=8000)[1:-1]
+    assert centres[fast[:, 20].argmax()] / centres[plain[:, 20].argmax()] == pytest.approx(1.25, abs=0.05)
+
+
 def test_processes_make_the_same_cache(utterances, memory, monkeypatch):
     features.fill_cache(utterances, WANTED)
     alone = held(memory)
