@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from serlib import corpora
-from serlib.report import code_hash, collect, plan, read, results, to_html, update_readme
+from serlib.report import code_hash, collect, plan, read, to_html, update_readme
 
 PROFILE = config.get("profile", "demo")
 BUILD = f"build/{PROFILE}"
@@ -20,8 +20,10 @@ LISTING = functools.cache(corpora.listing_hash)
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --cwd notebooks --no-progress-bar"
 SHARED_CODE = [  # what can change a prediction
     Path(f"serlib/{module}.py")
-    for module in ("sources", "listening", "corpora", "synthetic", "splits", "metrics", "audio", "features", "training")
-]
+    for module in (
+        "sources", "listening", "corpora", "synthetic", "splits", "metrics", "audio", "features", "training", "models",
+    )
+]  # fmt: skip
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log
 
@@ -36,7 +38,7 @@ def draw(executed, log):
     folders = f"-p predictions_dir {PREDICTIONS} -p figures_dir {FIGURES}"
     shell(f"{PAPERMILL} notebooks/18_report.ipynb {executed} {folders} > {log} 2>&1")
     if PROFILE == "full":
-        update_readme(results(read(Path(PREDICTIONS))[0], "tess"))
+        update_readme(read(Path(PREDICTIONS))[0])
 
 
 onstart:

@@ -110,7 +110,9 @@ def test_naive_without_tuning(benchmark, results, waveforms):
 
 
 def test_one_stft(benchmark, results, waveforms):
-    exact = naive([y.astype(np.float64) for y in waveforms], tuning=0.0)  # librosa too computes in the input's precision
+    exact = naive(
+        [y.astype(np.float64) for y in waveforms], tuning=0.0
+    )  # librosa too computes in the input's precision
     for ours, theirs in zip(measure(benchmark, results, "one STFT", lambda: one_stft(waveforms)), exact, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 

@@ -25,19 +25,23 @@ from serlib.corpora import REPOSITORY
 
 #: Plain names of the models, in the order in which the course meets them.
 MODELS = {
+    "corpus_only": "corpus alone (hears nothing)",
     "logistic_regression": "logistic regression",
     "cnn": "CNN",
     "lstm_traditional": "LSTM, traditional (77,160 parameters)",
     "lstm_modified": "LSTM, modified (305,799 parameters)",
     "lstm": "LSTM over frames",
     "cnn_lstm": "CNN-LSTM",
+    "cnn1d_lstm": "1-D CNN-LSTM",
     "decision_tree": "decision tree",
     "random_forest": "random forest",
 }
-RUN = ["notebook", "model", "variant", "corpus", "protocol", "part"]  # what one row of a score table is about
+RUN = ["notebook", "model", "variant", "train_corpora", "protocol", "part"]  # what one row of a score table is about
+MOST_SPEAKERS = 10  # that get a column of their own
 SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", "uar_seed_min", "uar_seed_max"]
 SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_f1", "constant_wa"]
 EVIDENCE = ("random", "speaker_independent")
+VARIANTS = ("default", "paper_600")  # those over the emotions themselves
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,9 @@ def plan(profile: str, path: Path = REPOSITORY / "report.yaml") -> list[Run]:
             parameters = dict(zip(grid, values, strict=True))
             notebook = parameters.pop("notebook")
             check_parameters(path.parent / "notebooks" / f"{notebook}.ipynb", parameters)
-            labels = {"corpus": "", "protocol": "", "fold": "fold", "seed": "seed"}
-            name = "-".join(f"{label}{parameters[key]}" for key, label in labels.items() if key in parameters)
+            labels = {"corpus": "", "protocol": "", "per_emotion": "each", "fold": "fold", "seed": "seed"}
+            told = {key: label for key, label in labels.items() if parameters.get(key) is not None}
+            name = "-".join(f"{label}{parameters[key]}" for key, label in told.items())
             runs.append(Run(notebook, name or "default", parameters, minutes))
     names = [(run.notebook, run.name) for run in runs]
     twice = {f"{n}/{name}" for n, name in names if names.count((n, name)) > 1}
@@ -140,7 +145,7 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
         stem, corpus = record["notebook"], record["corpus"]["name"]
         about = {key: record["parameters"].get(key) for key in ("protocol", "fold", "seed")}
         records.append(
-            {"notebook": stem, "corpus": corpus, **about}
+            {"notebook": stem, "run": folder.name, "corpus": corpus, **about}
             | {key: record[key] for key in ("commit", "backend", "seconds", "python")}
             | {"fingerprint": record["corpus"]["fingerprint"], **record["versions"]}
         )
@@ -149,7 +154,7 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
         if (folder / "history.csv").exists():
             history = pd.read_csv(folder / "history.csv")
             about.pop("fold")  # a history has its own
-            histories.setdefault(stem, []).append(history.assign(corpus=corpus, **about))
+            histories.setdefault(stem, []).append(history.assign(notebook=stem, corpus=corpus, **about))
         for figure in sorted((folder / "figures").glob("*")):
             if corpus == "mini" or figure.with_suffix(".csv").exists():
                 (figures_dir / stem).mkdir(parents=True, exist_ok=True)
@@ -182,9 +187,11 @@ def read(predictions_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     predictions = pd.concat(tables, ignore_index=True)
     probabilities = predictions.filter(like="p_")
     predictions["predicted"] = probabilities.idxmax(axis=1).str.removeprefix("p_")
+    nothing = pd.DataFrame(
+        columns=["notebook", "model", "variant", "corpus", "protocol", "seed", "fold", "epoch"]
+    )  # as of trees
     histories = [pd.read_parquet(path) for path in files if path.stem.endswith("_history")]
-    empty = pd.DataFrame(columns=["model", "corpus", "protocol", "seed", "fold", "epoch"])  # trees have no epochs
-    return predictions, pd.concat(histories, ignore_index=True) if histories else empty
+    return predictions, pd.concat([*histories, nothing], ignore_index=True).fillna({"variant": "default"})
 
 
 def confusions(predictions: pd.DataFrame, group: str | None = None) -> tuple[np.ndarray, list[str]]:
@@ -247,13 +254,22 @@ def _course_order(models: pd.Series) -> pd.Series:
     return models.map({model: k for k, model in enumerate(MODELS)}).fillna(len(MODELS))
 
 
-def results(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
-    """One row a model: the paper's claim, WA and UAR under `random`, UAR on each unseen speaker, the constant answer.
+def results(predictions: pd.DataFrame, corpus: str, variant: str = "default") -> pd.DataFrame:
+    """One row a model: the paper's claim, WA and UAR under `random`, UAR on unseen speakers, the constant answer.
 
-    Only test rows of the plain models over the emotions themselves are in it. Per cent throughout.
+    Per cent throughout, of test rows only.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `read`.
+    corpus : str
+        What the models were trained on, ``train_corpora``.
+    variant : one of `VARIANTS`
     """
-    chosen = predictions.query("part == 'test' and variant == 'default' and corpus == @corpus")
-    claims = pd.read_csv(REPOSITORY / "data" / "claims.csv").query("corpus == @corpus").set_index("model")
+    chosen = predictions.query("part == 'test' and variant == @variant and train_corpora == @corpus")
+    claims = pd.read_csv(REPOSITORY / "data" / "claims.csv").query("corpus == @corpus and variant == @variant")
+    claims = claims.set_index("model")
     random = scores(chosen.query("protocol == 'random'"), ["model"]).set_index("model")
     models = chosen.query("protocol in @EVIDENCE").model.drop_duplicates().sort_values(key=_course_order)
     table = pd.DataFrame(index=pd.Index(models, name="model"))
@@ -274,62 +290,94 @@ def results(predictions: pd.DataFrame, corpus: str) -> pd.DataFrame:
     return table.round(2).reset_index()
 
 
-def _unseen_speakers(table: pd.DataFrame) -> list[str]:
-    """Speakers that a results table has a column for, unless they are too many to be told apart."""
-    found = [match[1] for match in (re.fullmatch(r"unseen_(.+)_uar", str(column)) for column in table) if match]
-    return found if len(found) <= 10 else []
+def _unseen(table: pd.DataFrame) -> dict[str, str]:
+    """Columns of a results table that hold UAR on unseen speakers: on each, unless they are too many to tell apart."""
+    matches = [match for match in (re.fullmatch(r"unseen_(.+)_uar", str(column)) for column in table) if match]
+    if 0 < len(matches) <= MOST_SPEAKERS:
+        return {f"unseen speaker {match[1]}": match[0] for match in matches}
+    return {"unseen speakers": "unseen_uar"}
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The results table as Markdown, as the README shows it: per cent, one decimal, lowest and highest seed."""
-    speakers = _unseen_speakers(table)
-    head = ["model", "paper's claim (WA)", "`random`: WA", "`random`: UAR"]
-    head += [f"unseen speaker {s}: UAR" for s in speakers]
+    """The results table as Markdown, as the README shows it: per cent, one decimal.
 
-    def with_seeds(row: dict, name: str) -> str:
-        low, high = row[f"{name}_seed_min"], row[f"{name}_seed_max"]
-        return f"{row[name]:.1f}" + (f" ({low:.1f} to {high:.1f})" if low < high else "")
+    In brackets: the lowest and highest seed; where unseen speakers share one column, the 95 % interval over them.
+    """
+    unseen = _unseen(table)
+    head = ["model", "paper's claim (WA)", "`random`: WA", "`random`: UAR", *(f"{name}: UAR" for name in unseen)]
+
+    def bounded(row: dict, name: str, low: str, high: str) -> str:
+        if pd.isna(row[name]):
+            return "–"
+        return f"{row[name]:.1f}" + (f" ({row[low]:.1f} to {row[high]:.1f})" if row[low] < row[high] else "")
 
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for row in table.to_dict("records"):
         claim = "–" if pd.isna(row["claim_wa"]) else f"{row['claim_wa']:.2f} `{row['source']}`"
-        cells = [
-            MODELS.get(row["model"], row["model"]),
-            claim,
-            with_seeds(row, "random_wa"),
-            f"{row['random_uar']:.1f}",
-        ]
-        lines.append([*cells, *(with_seeds(row, f"unseen_{speaker}_uar") for speaker in speakers)])
-    constant = [f"{table.constant_wa.iloc[0]:.1f}", *[f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(speakers))]
+        cells = [MODELS.get(row["model"], row["model"]), claim]
+        cells += [bounded(row, "random_wa", "random_wa_seed_min", "random_wa_seed_max")]
+        cells += ["–" if pd.isna(row["random_uar"]) else f"{row['random_uar']:.1f}"]
+        for column in unseen.values():
+            bounds = ("low", "high") if column == "unseen_uar" else ("seed_min", "seed_max")
+            stem = column.removesuffix("_uar") + "_uar_"
+            cells.append(bounded(row, column, *(stem + bound for bound in bounds)))
+        lines.append(cells)
+    constant = [f"{table.constant_wa.max():.1f}", *[f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(unseen))]
     lines.append(["*constant answer*", "–", *constant])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def update_readme(table: pd.DataFrame, readme: Path = REPOSITORY / "README.md") -> None:
-    """Put the results table between the README's two ``<!-- results -->`` marks."""
-    parts = readme.read_text().split("<!-- results -->")
-    if len(parts) != 3:
-        raise ValueError(f"{readme} needs two <!-- results --> marks to put the table between; it has {len(parts) - 1}")
-    before, _, after = parts
-    readme.write_text(f"{before}<!-- results -->\n{markdown(table)}\n<!-- results -->{after}")
+def update_readme(predictions: pd.DataFrame, readme: Path = REPOSITORY / "README.md") -> None:
+    """Put results tables between the README's pairs of ``<!-- results tess -->`` marks, named by `label`.
+
+    Raises
+    ------
+    ValueError
+        A mark has no second one, or names no results.
+    """
+    tables = {label(corpus, variant): (corpus, variant) for corpus, variant in trained(predictions)}
+    text = readme.read_text()
+    marks = re.findall(r"<!-- results (\S+) -->", text)
+    wrong = [mark for mark in marks if marks.count(mark) != 2 or mark not in tables]
+    if wrong or not marks:
+        raise ValueError(
+            f"{readme} needs pairs of marks <!-- results NAME --> to put tables between; NAME may be "
+            f"{', '.join(tables)}. It has {', '.join(marks) or 'none'}"
+        )
+    for name in dict.fromkeys(marks):
+        mark = f"<!-- results {name} -->"
+        before, _, after = text.split(mark)
+        text = f"{before}{mark}\n{markdown(results(predictions, *tables[name]))}\n{mark}{after}"
+    readme.write_text(text)
+
+
+def trained(predictions: pd.DataFrame) -> list[tuple[str, str]]:
+    """What models were trained on: every pair of train_corpora and variant that has results."""
+    chosen = predictions.query("variant in @VARIANTS and protocol in @EVIDENCE")
+    return list(chosen[["train_corpora", "variant"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def label(corpus: str, variant: str) -> str:
+    """Name of what models were trained on, in files and headings: ``tess``, ``ravdess+savee_paper_600``."""
+    return corpus if variant == "default" else f"{corpus}_{variant}"
 
 
 def draw_gap(table: pd.DataFrame) -> plt.Figure:
     """UAR under `random` beside UAR on each unseen speaker and its range over seeds, and the paper's claim.
 
-    One row a model; `table` is from `results`.
+    One row a model; `table` is from `results`. Many speakers share one mark, with the 95 % interval over them.
     """
     fig, ax = plt.subplots(figsize=(8.5, 0.55 * len(table) + 1.8))
     y = np.arange(len(table))[::-1]
     ax.hlines(y, table.unseen_uar, table.random_uar, color="#BBBBBB", linewidth=3, zorder=1)
     ax.scatter(table.random_uar, y, s=60, color="#332288", label="random split", zorder=3)
-    speakers = _unseen_speakers(table)
-    for marker, shift, name in zip("^vDPX<>*hp", np.linspace(0.15, -0.15, len(speakers)), speakers, strict=False):
-        column = f"unseen_{name}_uar"
-        low, high = table[f"{column}_seed_min"], table[f"{column}_seed_max"]
+    unseen = _unseen(table)
+    shifts = np.linspace(0.15, -0.15, len(unseen)) if len(unseen) > 1 else [0]
+    for marker, shift, (name, column) in zip("^vDPX<>*hp", shifts, unseen.items(), strict=False):
+        bounds = ("low", "high") if column == "unseen_uar" else ("seed_min", "seed_max")
+        low, high = (table[f"{column}_{bound}"] for bound in bounds)
         ax.hlines(y + shift, low, high, color="#CC6677", linewidth=1, zorder=2)
-        label = f"unseen speaker {name}"
-        ax.scatter(table[column], y + shift, s=50, marker=marker, color="#CC6677", label=label, zorder=3)
+        ax.scatter(table[column], y + shift, s=50, marker=marker, color="#CC6677", label=name, zorder=3)
     if table.claim_wa.notna().any():
         ax.scatter(table.claim_wa, y, s=110, marker="|", color="black", label="paper's claim (WA)", zorder=4)
     chance = table.constant_uar.iloc[0]

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,6 +10,7 @@ from serlib import report
 from serlib.corpora import REPOSITORY
 
 PREDICTIONS = REPOSITORY / "data" / "predictions"
+POOL = "cremad+ravdess+savee+tess"
 
 
 @pytest.fixture(scope="module")
@@ -16,40 +18,42 @@ def predictions():
     return report.read(PREDICTIONS)[0]
 
 
-def test_readme_table_is_what_the_predictions_give(predictions):
-    table = report.markdown(report.results(predictions, "tess"))
-    assert table in (REPOSITORY / "README.md").read_text(), "`make figures` writes the table into the README"
+def test_readme_tables_are_what_the_predictions_give(predictions, tmp_path):
+    copy = tmp_path / "README.md"
+    copy.write_text((REPOSITORY / "README.md").read_text())
+    report.update_readme(predictions, copy)
+    assert copy.read_text() == (REPOSITORY / "README.md").read_text(), "`make figures` writes them"
 
 
 def test_committed_tables_are_what_the_predictions_give(predictions):
-    for corpus in ("tess", "mini"):
-        committed = pd.read_csv(REPOSITORY / "figures" / "18_report" / f"results_{corpus}.csv")
-        pd.testing.assert_frame_equal(committed, report.results(predictions, corpus), check_dtype=False)
+    tables = {path.stem.removeprefix("results_"): path for path in (REPOSITORY / "figures").glob("*/results_*.csv")}
+    trained = {report.label(*on): on for on in report.trained(predictions)}
+    assert tables.keys() == trained.keys()
+    for name, path in tables.items():
+        expected = report.results(predictions, *trained[name])
+        pd.testing.assert_frame_equal(pd.read_csv(path), expected, check_dtype=False)
 
 
 def test_every_planned_run_is_there_and_no_other():
-    key = ["notebook", "corpus", "protocol", "fold", "seed"]
-    runs = pd.read_csv(PREDICTIONS / "runs.csv", dtype={"fold": "Int64", "seed": "Int64"})[key]
-    planned = pd.DataFrame([{"notebook": run.notebook, **run.parameters} for run in report.plan("full")])[key]
-    planned = planned.astype({"fold": "Int64", "seed": "Int64"})
-    explicit = planned.seed.notna()  # 01 to 03 have a seed of their own, which the plan leaves as it is
-    listed, expected = (set(map(tuple, t.fillna(-1).to_numpy())) for t in (runs, planned[explicit]))
-    assert expected <= listed
-    assert {(r[0], r[1]) for r in listed} == set(map(tuple, planned[["notebook", "corpus"]].to_numpy()))
+    runs = pd.read_csv(PREDICTIONS / "runs.csv")
+    planned = {(run.notebook, run.name) for run in report.plan("full")}
+    assert set(runs[["notebook", "run"]].itertuples(index=False, name=None)) == planned
     assert len(runs) == len(planned)
 
 
 def test_every_test_utterance_is_predicted_once(predictions):
     test = predictions.query("part == 'test'")
-    key = ["model", "variant", "corpus", "protocol", "seed"]
+    key = ["model", "variant", "train_corpora", "protocol", "seed"]
     assert not test.duplicated([*key, "utterance"]).any()
     counts = test.groupby(key).size().reset_index(name="n")
-    everybody = {"tess": 2800, "mini": 560}
+    everybody = {"tess": 2800, "mini": 560, "ravdess+savee": 1920, POOL: 12_145, f"{POOL}_paper_600": 7 * 600 + 192}
+    on = zip(counts.train_corpora, counts.variant.replace("gender_emotion", "default"), strict=True)
+    counts["everybody"] = [everybody[report.label(*trained)] for trained in on]
     whole = counts[counts.protocol == "speaker_independent"]
-    assert (whole.n == whole.corpus.map(everybody)).all()
+    assert (whole.n == whole.everybody).all()
     part = counts[counts.protocol == "random"]
-    assert (part.n == part.corpus.map(everybody) // 5).all()
-    seeds = counts[counts.corpus == "tess"].groupby(["model", "protocol"]).seed.agg(set)
+    assert (part.n == np.ceil(part.everybody / 5)).all()
+    seeds = counts[counts.train_corpora == "tess"].groupby(["model", "protocol"]).seed.agg(set)
     assert all(found == {1, 2, 3} for found in seeds)
     assert set(predictions.notebook) == {path.stem for path in PREDICTIONS.glob("[0-9]*.parquet")} - {
         path.stem for path in PREDICTIONS.glob("*_history.parquet")
@@ -57,11 +61,12 @@ def test_every_test_utterance_is_predicted_once(predictions):
 
 
 def test_unseen_speakers_are_unseen(predictions):
-    """A fold tests one speaker; where training rows are recorded too, that speaker is not among them."""
+    """No speaker is tested in two folds; where training rows are recorded too, test speakers are not among them."""
     unseen = predictions.query("protocol == 'speaker_independent'")
-    for _, fold in unseen.groupby(["model", "corpus", "fold", "seed"]):
+    tested = unseen.query("part == 'test'").groupby(["model", "train_corpora", "variant", "seed", "corpus", "speaker"])
+    assert (tested.fold.agg(set).str.len() == 1).all()
+    for _, fold in unseen.groupby(["model", "train_corpora", "variant", "fold", "seed"]):
         speakers = fold.groupby("part").speaker.agg(set)
-        assert len(speakers["test"]) == 1
         assert speakers["test"].isdisjoint(speakers.get("train", set()))
 
 

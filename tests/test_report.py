@@ -105,7 +105,7 @@ def test_histories_keep_their_folds(folder):
 
 def test_results_are_of_one_corpus(folder):
     predictions, _ = collected(folder)
-    other = predictions.assign(corpus="mini", predicted="anger")
+    other = predictions.assign(train_corpora="mini", predicted="anger")
     table = report.results(pd.concat([predictions, other]), "tess")
     pd.testing.assert_frame_equal(table, report.results(predictions, "tess"))
     assert report.results(other, "mini").claim_wa.isna().all(), "the paper claims nothing about mini"
@@ -143,23 +143,46 @@ def test_training_rows_and_variants_stay_out_of_the_results(folder):
     pd.testing.assert_frame_equal(table, report.results(predictions, "tess"))
 
 
+def pooled(predictions):
+    """As if a pool had been trained on: twelve speakers tested, under the paper's sample."""
+    clips = predictions.query("protocol == 'speaker_independent'").assign(train_corpora="a+b", variant="paper_600")
+    return pd.concat([clips.assign(speaker=f"S{k}") for k in range(12)], ignore_index=True)
+
+
+def test_many_speakers_share_a_column_with_an_interval(folder):
+    table = report.results(pooled(collected(folder)[0]), "a+b", "paper_600")
+    head, _, cnn, constant = report.markdown(table).splitlines()
+    assert head.endswith("| `random`: UAR | unseen speakers: UAR |")
+    assert cnn.startswith("| CNN | – | – | – | 60.0") and constant.endswith("| 50.0 |")
+    assert len(report.draw_gap(table).axes[0].collections) == 4
+
+
+def test_what_was_trained_on_has_a_name(folder):
+    predictions, _ = collected(folder)
+    both = pd.concat([predictions, pooled(predictions), predictions.assign(variant="gender_emotion")])
+    assert [report.label(*on) for on in report.trained(both)] == ["tess", "a+b_paper_600"]
+
+
 def test_update_readme(folder):
-    table = report.results(collected(folder)[0], "tess")
+    predictions, _ = collected(folder)
+    both = pd.concat([predictions, pooled(predictions)])
     readme = folder / "README.md"
-    readme.write_text("before\n<!-- results -->\nold\n<!-- results -->\nafter\n")
+    marks = ["<!-- results tess -->", "<!-- results a+b_paper_600 -->"]
+    readme.write_text("before\n" + "between\n".join(f"{mark}\nold\n{mark}\n" for mark in marks) + "after\n")
     for _ in range(2):
-        report.update_readme(table, readme)
+        report.update_readme(both, readme)
         text = readme.read_text()
-        assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-        assert text.count("| CNN |") == 1
+        assert text.startswith("before\n") and text.endswith("\nafter\n") and "between" in text and "old" not in text
+        assert text.count("| CNN |") == 2 and text.count("unseen speaker OAF") == 1
 
 
-def test_a_readme_without_marks_is_left_alone(folder):
+@pytest.mark.parametrize("text", ["no mark", "<!-- results tess -->", "<!-- results no -->\n<!-- results no -->"])
+def test_a_readme_without_marks_is_left_alone(folder, text):
     readme = folder / "README.md"
-    readme.write_text("<!-- results -->")
-    with pytest.raises(ValueError, match=r"README\.md needs two <!-- results --> marks .* it has 1"):
-        report.update_readme(report.results(collected(folder)[0], "tess"), readme)
-    assert readme.read_text() == "<!-- results -->"
+    readme.write_text(text)
+    with pytest.raises(ValueError, match=r"README\.md needs pairs of marks .* NAME may be tess\. It has"):
+        report.update_readme(collected(folder)[0], readme)
+    assert readme.read_text() == text
 
 
 def write_plan(folder, text):
@@ -183,6 +206,9 @@ def test_a_plan_is_every_combination(tmp_path):
     runs = report.plan("demo", write_plan(tmp_path, text))
     assert [run.name for run in runs] == [f"{c}-fold0-seed{s}" for c in ("mini", "tess") for s in (1, 2)]
     assert runs[0].parameters == {"corpus": "mini", "seed": 1, "fold": 0} and runs[0].minutes == 3
+    lists = "demo:\n  - {notebook: 04_cnn, corpus: [[a, b]], fold: null}\n"
+    (run,) = report.plan("demo", write_plan(tmp_path, lists))
+    assert run.parameters == {"corpus": ["a", "b"], "fold": None}, "a list within a list is one value"
 
 
 @pytest.mark.parametrize(

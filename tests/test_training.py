@@ -79,6 +79,9 @@ def test_predictions_hold_one_row_an_utterance():
     assert table.columns.tolist() == [*expected.split(), "p_anger", "p_fear"]
     assert table.utterance.tolist() == ["u0", "u1", "u2"]
     assert table.p_anger.tolist() == [0.1235] * 3 and set(table.variant) == {"default"} and set(table.part) == {"test"}
+    assert table.train_corpora.equals(table.corpus)
+    pool = training.predictions(utterances(), p, ["anger", "fear"], train_corpora="mini+tess", **ABOUT)
+    assert set(pool.train_corpora) == {"mini+tess"} and set(pool.corpus) == {"mini"}
     joint = training.predictions(utterances(), p, ["x", "y"], emotion=utterances().emotion + "_female", **ABOUT)
     assert set(joint.emotion) == {"anger_female"}
 
