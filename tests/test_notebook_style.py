@@ -40,7 +40,7 @@ def test_skeleton(notebook):
     assert [row in card for row in ("**You will**", "**You need**", "**Time**", "**Writes**")] == [True] * 4
     assert "\n\n".join(markdown).count("<details><summary>Answer</summary>") == 3
     assert len(" ".join(markdown).split()) >= 400
-    assert 20 <= len(cells) <= 42
+    assert 20 <= len(cells) <= (56 if path.stem.startswith("02") else 42), "02 derives ten features by hand"
 
 
 def test_cells_are_short_named_and_without_output(notebook):
