@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export TF_CPP_MIN_LOG_LEVEL = 3
 
-.PHONY: report figures test benchmark lab lint lock clean
+.PHONY: report figures test benchmark lab opensmile lint lock clean
 
 report: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and write the report
 	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
@@ -23,12 +23,18 @@ benchmark: $(READY)  ## clips per second of feature extraction, against librosa 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
+opensmile: $(READY)  ## add openSMILE, an optional extra with a licence of its own: free for research, not for products
+	if command -v uv >/dev/null; then uv pip install --python $(BIN)/python --require-hashes -r requirements-extras.lock; \
+	else $(BIN)/python -m pip install --require-hashes -r requirements-extras.lock; fi
+
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra test --universal --fork-strategy fewest --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o requirements.lock
+LOCK := uv pip compile pyproject.toml --universal --fork-strategy fewest --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock:  ## rewrite both lock files from pyproject.toml (needs uv)
+	$(LOCK) --extra test --upgrade -o requirements.lock
+	$(LOCK) --extra opensmile -c requirements.lock -o requirements-extras.lock
 
 clean:  ## remove what the demo wrote
 	rm -rf build

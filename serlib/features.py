@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import joblib
 import librosa
 import numpy as np
+import pandas as pd
 import scipy.fft
 import scipy.sparse
 from tqdm import tqdm
@@ -29,11 +30,9 @@ from tqdm import tqdm
 from serlib import listening
 from serlib.audio import SR, fit_length, load
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 AMIN = 1e-10  # power floor before the logarithm: -100 dB
 FUNCTIONALS = ("mean", "std", "p10", "p50", "p90")
+OPENSMILE_SETS = ("eGeMAPSv02", "ComParE_2016")
 N_CHROMA = 12
 N_OCTAVES, LOWEST_EDGE, QUANTILE = 6, 200.0, 0.02  # of spectral contrast: 0-200 Hz, then six octaves; 2 % of the bins
 
@@ -380,6 +379,45 @@ def extract_all(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | N
         A file of the cache is damaged; the message names it.
     """
     return [_read(path) for path in fill_cache(utterances, wanted, n_jobs=n_jobs)]
+
+
+def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv02") -> pd.DataFrame:
+    """The field's own sets of functionals, computed by openSMILE, an optional extra: ``make opensmile`` installs it.
+
+    Parameters
+    ----------
+    utterances : DataFrame
+        Columns path and utterance.
+    feature_set : {"eGeMAPSv02", "ComParE_2016"}
+        88 functionals chosen by phoneticians, or 6,373 by brute force.
+
+    Returns
+    -------
+    DataFrame, shape (n_clips, 88) or (n_clips, 6373)
+        Indexed by utterance; openSMILE's names in columns.
+
+    Raises
+    ------
+    ImportError
+        openSMILE is not installed.
+    ValueError
+        Another set.
+
+    References
+    ----------
+    Eyben, F. et al. (2016). The Geneva minimalistic acoustic parameter set (GeMAPS) for voice research and affective
+    computing. IEEE Trans. Affective Computing 7(2), 190-202.
+    Schuller, B. et al. (2016). The INTERSPEECH 2016 computational paralinguistics challenge. Proc. Interspeech.
+    """
+    if feature_set not in OPENSMILE_SETS:
+        raise ValueError(f"unknown set {feature_set!r}; known: {', '.join(OPENSMILE_SETS)}")
+    try:
+        import opensmile
+    except ImportError as error:
+        raise ImportError("openSMILE is an optional extra; `make opensmile` installs it (free for research)") from error
+    smile = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel.Functionals)
+    rows = [smile.process_signal(load(path), SR) for path in tqdm(utterances.path, unit=" clips", disable=None)]
+    return pd.concat(rows).set_index(pd.Index(utterances.utterance))
 
 
 def fill_cache(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | None = None) -> list[Path]:

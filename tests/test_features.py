@@ -234,6 +234,25 @@ def test_a_faster_clip_is_shorter_and_higher(tmp_path, tone, memory):
     assert centres[fast[:, 20].argmax()] / centres[plain[:, 20].argmax()] == pytest.approx(1.25, abs=0.05)
 
 
+def test_opensmile_is_asked_for_by_name(utterances, monkeypatch):
+    with pytest.raises(ValueError, match="unknown set 'IS09'; known: eGeMAPSv02, ComParE_2016"):
+        features.opensmile_functionals(utterances, "IS09")
+    monkeypatch.setitem(sys.modules, "opensmile", None)  # as where it is not installed
+    with pytest.raises(ImportError, match="make opensmile"):
+        features.opensmile_functionals(utterances)
+
+
+@pytest.mark.parametrize(("feature_set", "size"), [("eGeMAPSv02", 88), ("ComParE_2016", 6373)])
+def test_opensmile_functionals(tmp_path, tone, feature_set, size):
+    pytest.importorskip("opensmile", reason="an optional extra: make opensmile")
+    paths = [tone(tmp_path / f"{f}.wav", frequency=f, seconds=1) for f in (150, 300)]
+    table = features.opensmile_functionals(pd.DataFrame({"path": paths, "utterance": ["low", "high"]}), feature_set)
+    assert table.shape == (2, size) and table.index.tolist() == ["low", "high"]
+    if size == 88:
+        semitones = table["F0semitoneFrom27.5Hz_sma3nz_amean"]
+        assert semitones["high"] - semitones["low"] == pytest.approx(12, abs=0.5)
+
+
 def test_processes_make_the_same_cache(utterances, memory, monkeypatch):
     features.fill_cache(utterances, WANTED)
     alone = held(memory)
