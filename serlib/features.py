@@ -525,7 +525,7 @@ def functionals(feature: np.ndarray, statistics: Sequence[str] = FUNCTIONALS) ->
 
     Returns
     -------
-    ndarray, shape (len(statistics) * n_rows,)
+    ndarray of float64, shape (len(statistics) * n_rows,)
         All values of the first statistic, then all of the second, and so on.
 
     Raises
@@ -533,7 +533,7 @@ def functionals(feature: np.ndarray, statistics: Sequence[str] = FUNCTIONALS) ->
     ValueError
         Unknown statistic.
     """
-    return np.concatenate([_statistic(feature, name) for name in statistics])
+    return np.concatenate([_statistic(np.asarray(feature, np.float64), name) for name in statistics])
 
 
 def _statistic(feature: np.ndarray, name: str) -> np.ndarray:
