@@ -197,6 +197,33 @@ def features(
         raise typer.Exit(1) from error
 
 
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of notebook 04 or 06, such as build/notebooks/04_cnn.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Sound files in any format that libsndfile reads.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+) -> None:
+    """Name the emotion of recordings with a model that a notebook left."""
+    from serlib import predict as _predict  # loads TensorFlow
+
+    try:
+        recogniser = _predict.load(run)
+        answers = _predict.predict(recogniser, recordings)
+    except (OSError, ValueError) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        print(answers.round(4).to_json(orient="records", indent=1))
+        return
+    table = Table("recording", "emotion", *recogniser.classes)
+    for row in answers.to_dict("records"):
+        shares = (f"{row[f'p_{name}']:.0%}" for name in recogniser.classes)
+        table.add_row(Path(row["path"]).name, row["emotion"], *shares)
+    Console().print(table)
+    heard = f"the first {recogniser.seconds:.1f} s of each recording are heard"
+    print(f"Trained on {recogniser.corpus}, acted speech; {heard}.")
+
+
 def _line(key: str, value: str) -> str:
     """One fact of a card, wrapped to 80 columns; a path or an address is never cut, so that it can be copied."""
     return textwrap.fill(

@@ -552,25 +552,28 @@ def functional_names(rows: Sequence[str], statistics: Sequence[str] = FUNCTIONAL
     return [f"{row} {statistic}" for statistic in statistics for row in rows]
 
 
-def log_mel_images(utterances: pd.DataFrame, frames: Frames, *, n_frames: int = 128, n_mels: int = 64) -> np.ndarray:
-    """Log-mel spectrograms of a whole utterance table, all of one length, time first as recurrent layers want it.
-
-    Waveforms are cut or filled with silence at the end to the length that gives `n_frames` frames.
+def images(utterances: pd.DataFrame, wanted: FeatureSet) -> np.ndarray:
+    """Features of a whole utterance table, all of one length, time first as recurrent layers want it.
 
     Parameters
     ----------
     utterances : DataFrame
         Columns path and sha256.
-    frames : Frames
-    n_frames, n_mels : int
+    wanted : FeatureSet
+        With `n_frames`.
 
     Returns
     -------
-    ndarray of float32, shape (n_clips, n_frames, n_mels)
-        dB.
+    ndarray of float32, shape (n_clips, n_frames, len(wanted.rows))
+
+    Raises
+    ------
+    ValueError
+        `wanted` leaves clips at their own length.
     """
-    wanted = FeatureSet(("log_mel",), frames, n_mels=n_mels, n_frames=n_frames)
-    return np.stack([image.T for image in extract_all(utterances, wanted)])
+    if wanted.n_frames is None:
+        raise ValueError("images are all of one length: give the FeatureSet a number of frames, such as n_frames=128")
+    return np.stack([feature.T for feature in extract_all(utterances, wanted)])
 
 
 def with_deltas(feature: np.ndarray) -> np.ndarray:

@@ -41,6 +41,7 @@ MOST_SPEAKERS = 10  # that get a column of their own
 SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", "uar_seed_min", "uar_seed_max"]
 SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_f1", "constant_wa"]
 EVIDENCE = ("random", "speaker_independent")
+PALETTE = ("#888888", "#CC6677", "#332288", "#117733")  # of models, where several share a panel
 VARIANTS = ("default", "paper_600")  # those over the emotions themselves
 
 
@@ -402,6 +403,31 @@ def draw_confusions(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame
         long = long.reset_index().melt("true", var_name="predicted", value_name="utterances")
         counts.append(long.assign(protocol=protocol))
     return fig, pd.concat(counts, ignore_index=True)
+
+
+def draw_by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """UAR of models trained on a pool, for the clips of each of its corpora, one panel a protocol; figure and table.
+
+    A corpus's UAR is over its own emotions; the dotted line in its row is one over their number.
+    """
+    table = scores(predictions, ["protocol", "model", "corpus"])
+    corpora = sorted(set(table.corpus), reverse=True)
+    n_emotions = predictions.groupby("corpus").emotion.nunique()
+    protocols = [p for p in EVIDENCE if p in set(table.protocol)]
+    fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.6 + 0.5 * len(corpora)), squeeze=False)
+    for ax, protocol in zip(axes[0], protocols, strict=True):
+        for y, corpus in enumerate(corpora):
+            ax.plot([100 / n_emotions[corpus]] * 2, [y - 0.4, y + 0.4], color="black", linestyle=":", linewidth=1)
+        by_model = table.query("protocol == @protocol").groupby("model", sort=False)
+        for (model, part), marker, colour in zip(by_model, "sov^", PALETTE, strict=False):
+            rows = part.corpus.map(corpora.index)
+            ax.scatter(part.uar, rows, s=50, marker=marker, color=colour, label=MODELS.get(model, model), zorder=3)
+        ax.set_yticks(range(len(corpora)), corpora)
+        ax.set(title=protocol, xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.5, len(corpora) - 0.5))
+        ax.label_outer()
+    handles = {text: handle for ax in axes[0] for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    return fig, table
 
 
 def draw_learning_curves(history: pd.DataFrame) -> plt.Figure:

@@ -8,6 +8,8 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ from serlib.splits import Split
 
 if TYPE_CHECKING:
     import keras
+
+    from serlib.features import FeatureSet
 
 _STARTED = time.perf_counter()  # a notebook imports serlib first, so this is about when its run began
 
@@ -199,6 +203,8 @@ def write_run(
     predictions: pd.DataFrame | None = None,
     history: pd.DataFrame | None = None,
     model: keras.Model | None = None,
+    classes: Sequence[str] | None = None,
+    features: FeatureSet | None = None,
 ) -> None:
     """Write what a run leaves behind; ``run.json`` comes last, so a folder without it holds half a run, which is none.
 
@@ -215,6 +221,11 @@ def write_run(
         Written as ``predictions.parquet`` and ``history.csv``.
     model : keras.Model, optional
         Written as ``model.keras``.
+    classes : sequence of str, optional
+        What the model's outputs stand for.
+    features : FeatureSet, optional
+        What the model is fed, as `serlib.features.images` gives it; with it and `classes`, `serlib.predict` can use
+        the run.
     """
     (folder / "run.json").unlink(missing_ok=True)
     if predictions is not None:
@@ -227,6 +238,8 @@ def write_run(
         "notebook": notebook,
         "parameters": parameters,
         "corpus": corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint, "clips": corpus.n_clips},
+        "classes": classes,
+        "features": features and asdict(features),
         "commit": _commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("keras", "librosa", "numpy", "scikit-learn", "tensorflow")},

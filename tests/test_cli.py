@@ -1,10 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from serlib import listening
+from serlib import corpora, listening, models, training
 from serlib.cli import app
+from serlib.features import FeatureSet
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_splits_of_what_is_not_there_fail(tmp_path):
 def test_help_lists_the_commands():
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    assert all(command in result.stdout for command in ("corpora", "download", "features", "splits"))
+    assert all(command in result.stdout for command in ("corpora", "download", "features", "predict", "splits"))
 
 
 def test_features_fills_the_cache_and_says_where(data, tmp_path, monkeypatch):
@@ -79,3 +81,21 @@ def test_features_fills_the_cache_and_says_where(data, tmp_path, monkeypatch):
     assert len(list(folder.glob("*.npy"))) == 2 and str(folder) in result.stdout
     result = CliRunner().invoke(app, ["features", "tess", "--data", str(data), "--features", "pitch"])
     assert result.exit_code == 1 and "unknown features ['pitch']" in result.stderr
+
+
+def test_predict_names_the_emotion_or_the_remedy(tmp_path, tone):
+    clip = tone(tmp_path / "clip.wav")
+    result = CliRunner().invoke(app, ["predict", str(tmp_path), str(clip)])
+    assert result.exit_code == 1 and "run notebook 04 or 06" in result.stderr
+    model = models.cnn_lstm(np.random.default_rng(0).normal(size=(4, 16, 8)).astype("float32"), 2)
+    wanted = FeatureSet(("log_mel",), n_mels=8, n_frames=16)
+    about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": corpora.load("mini")}
+    (tmp_path / "run").mkdir()
+    training.write_run(tmp_path / "run", model=model, classes=["anger", "fear"], features=wanted, **about)
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(clip), "--json"])
+    (answer,) = json.loads(result.stdout)
+    assert answer["emotion"] in ("anger", "fear") and abs(answer["p_anger"] + answer["p_fear"] - 1) < 1e-3
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(clip)])
+    assert "clip.wav" in result.stdout and "the first 0.3 s are heard" in result.stdout
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(tmp_path / "none.wav")])
+    assert result.exit_code == 1 and "none.wav" in result.stderr

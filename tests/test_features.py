@@ -200,10 +200,13 @@ def held(memory):
 def test_images_are_time_first_and_of_one_length(tmp_path, tone):
     paths = [tone(tmp_path / f"{k}.wav", seconds=k, frequency=1000) for k in (0.5, 3)]
     table = pd.DataFrame({"path": paths, "sha256": ["a", "b"]})
-    images = features.log_mel_images(table, FRAMES, n_frames=100, n_mels=32)
+    wanted = features.FeatureSet(("log_mel",), n_mels=32, n_frames=100)
+    images = features.images(table, wanted)
     assert images.shape == (2, 100, 32) and images.dtype == np.float32
     np.testing.assert_allclose(images[0, 40:], -100)  # silence fills the short clip
     assert images[1].max(axis=1).min() > -20  # the long one lasts to the end
+    with pytest.raises(ValueError, match="such as n_frames=128"):
+        features.images(table, dataclasses.replace(wanted, n_frames=None))
 
 
 def test_the_cache_gives_what_was_computed(utterances, memory, monkeypatch):

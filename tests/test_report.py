@@ -157,6 +157,14 @@ def test_many_speakers_share_a_column_with_an_interval(folder):
     assert len(report.draw_gap(table).axes[0].collections) == 4
 
 
+def test_a_pool_is_drawn_corpus_by_corpus(folder):
+    predictions = pooled(collected(folder)[0])
+    predictions["corpus"] = predictions.speaker.map(lambda speaker: "a" if speaker < "S5" else "b")
+    fig, table = report.draw_by_corpus(predictions)
+    assert table.set_index("corpus").uar.to_dict() == {"a": 60, "b": 60}
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["b", "a"]
+
+
 def test_what_was_trained_on_has_a_name(folder):
     predictions, _ = collected(folder)
     both = pd.concat([predictions, pooled(predictions), predictions.assign(variant="gender_emotion")])

@@ -1,0 +1,101 @@
+"""A saved run -> the emotion of any recording."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from serlib import audio, training
+from serlib.features import FeatureSet, Frames, extract
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A trained model with all that is needed to ask it about a recording.
+
+    Attributes
+    ----------
+    model : keras.Model
+    classes : list of str
+        What its outputs stand for.
+    features : FeatureSet
+        What it is fed.
+    corpus : str
+        What it was trained on.
+    """
+
+    model: keras.Model
+    classes: list[str]
+    features: FeatureSet
+    corpus: str
+
+    @property
+    def seconds(self) -> float:
+        """How much of a recording is heard, from its start."""
+        return self.features.frames.n_samples(self.features.n_frames or 1) / self.features.frames.sr
+
+
+def load(run: str | Path) -> Recogniser:
+    """Load what a notebook left in its folder.
+
+    Parameters
+    ----------
+    run : path
+        Such as ``build/notebooks/06_cnn_lstm``, or a run of the report below ``build/demo/runs``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no finished run with a model; says which notebooks leave one.
+    ValueError
+        The run does not say what its model is fed: notebooks 05, 07 and 13 prepare their inputs themselves.
+    """
+    import keras
+
+    run = Path(run)
+    if not (run / "run.json").is_file() or not (run / "model.keras").is_file():
+        raise FileNotFoundError(
+            f"{run} holds no finished run with a model: run notebook 04 or 06, which leave one in build/notebooks, or "
+            "`make report`, which leaves several in build/demo/runs"
+        )
+    record = json.loads((run / "run.json").read_text())
+    if not record.get("features") or not record.get("classes"):
+        raise ValueError(f"{run / 'run.json'} does not say what its model is fed: take a run of notebook 04 or 06")
+    wanted = FeatureSet(**record["features"] | {"frames": Frames(**record["features"]["frames"])})
+    model = keras.saving.load_model(run / "model.keras")
+    return Recogniser(model, record["classes"], wanted, record["corpus"]["name"])
+
+
+def inputs(recogniser: Recogniser, paths: Sequence[str | Path]) -> np.ndarray:
+    """What the model is fed for each recording, shape (n_clips, n_frames, n_rows).
+
+    Raises
+    ------
+    AudioError
+        A file cannot be decoded; see `serlib.audio.load`.
+    """
+    wanted = recogniser.features
+    return np.stack([extract(audio.load(path, wanted.frames.sr), wanted).T for path in paths])
+
+
+def predict(recogniser: Recogniser, paths: Sequence[str | Path]) -> pd.DataFrame:
+    """The most probable emotion of each recording, and how probable each is.
+
+    Returns
+    -------
+    DataFrame
+        Columns path, emotion, then ``p_<class>``.
+    """
+    p = training.probabilities(recogniser.model, inputs(recogniser, paths))
+    emotions = [recogniser.classes[k] for k in p.argmax(axis=1)]
+    table = pd.DataFrame({"path": list(map(str, paths)), "emotion": emotions})
+    return pd.concat([table, pd.DataFrame(p, columns=[f"p_{name}" for name in recogniser.classes])], axis=1)
