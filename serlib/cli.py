@@ -215,10 +215,11 @@ def predict(
     if as_json:
         print(answers.round(4).to_json(orient="records", indent=1))
         return
-    table = Table("recording", "emotion", *recogniser.classes)
+    table = Table("recording", "emotion", "probability", "next")
     for row in answers.to_dict("records"):
-        shares = (f"{row[f'p_{name}']:.0%}" for name in recogniser.classes)
-        table.add_row(Path(row["path"]).name, row["emotion"], *shares)
+        ranked = sorted(recogniser.classes, key=lambda name: -row[f"p_{name}"])
+        shares = [f"{row[f'p_{name}']:.0%}" for name in ranked]
+        table.add_row(Path(row["path"]).name, ranked[0], shares[0], f"{ranked[1]} {shares[1]}")
     Console().print(table)
     heard = f"the first {recogniser.seconds:.1f} s of each recording are heard"
     print(f"Trained on {recogniser.corpus}, acted speech; {heard}.")

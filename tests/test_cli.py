@@ -96,6 +96,6 @@ def test_predict_names_the_emotion_or_the_remedy(tmp_path, tone):
     (answer,) = json.loads(result.stdout)
     assert answer["emotion"] in ("anger", "fear") and abs(answer["p_anger"] + answer["p_fear"] - 1) < 1e-3
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(clip)])
-    assert "clip.wav" in result.stdout and "the first 0.3 s are heard" in result.stdout
+    assert "clip.wav" in result.stdout and "the first 0.3 s of each recording are heard" in result.stdout
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(tmp_path / "none.wav")])
     assert result.exit_code == 1 and "none.wav" in result.stderr
