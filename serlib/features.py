@@ -213,9 +213,19 @@ def mfcc(
 ) -> np.ndarray:
     """Mel-frequency cepstral coefficients: the orthonormal DCT-II of each frame of `log_mel`.
 
+    Parameters
+    ----------
+    waveform : ndarray, shape (n_samples,)
+    frames : Frames
+    n_mfcc : int
+        The first so many are kept.
+    n_mels, top_db
+        See `log_mel`.
+
     Returns
     -------
     ndarray, shape (n_mfcc, n_frames)
+        dB; coefficient 0 is the mean of the bands times the root of `n_mels`.
 
     Raises
     ------
@@ -238,9 +248,15 @@ def chroma(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
     The classes are those of an instrument tuned to A = 440 Hz. librosa estimates the tuning of every clip unless told
     otherwise, which costs half of its time; a voice glides through all pitches and has none.
 
+    Parameters
+    ----------
+    waveform : ndarray, shape (n_samples,)
+    frames : Frames
+
     Returns
     -------
     ndarray, shape (12, n_frames)
+        From 0 to 1; all 0 in digital silence.
     """
     clip = _Clip.of(waveform, frames)
     energy = _chroma_filters(frames) @ clip.power
@@ -254,9 +270,15 @@ def contrast(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
     The rows are 0 to 200 Hz and the six octaves above it, the last up to the Nyquist frequency; peak and valley are
     the means of the strongest and of the weakest 2 % of a band's bins.
 
+    Parameters
+    ----------
+    waveform : ndarray, shape (n_samples,)
+    frames : Frames
+
     Returns
     -------
     ndarray, shape (7, n_frames)
+        dB, as librosa counts them: ten times the decimal logarithm of a ratio of magnitudes, half of the usual.
 
     Raises
     ------
@@ -302,9 +324,15 @@ def _contrast_bands(frames: Frames) -> list[tuple[int, int, int]]:
 def zcr(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
     """Zero-crossing rate: the share of neighbouring samples in a frame that differ in sign; high where it hisses.
 
+    Parameters
+    ----------
+    waveform : ndarray, shape (n_samples,)
+    frames : Frames
+
     Returns
     -------
     ndarray, shape (1, n_frames)
+        From 0 to 1. What is within 1e-10 of zero has no sign; before and after the clip nothing crosses.
     """
     clip = _Clip.of(waveform, frames)
     negative = clip.waveform < -AMIN
@@ -316,6 +344,11 @@ def zcr(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
 
 def rms(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
     """Root mean square of each frame's samples: its level, on the waveform's own scale.
+
+    Parameters
+    ----------
+    waveform : ndarray, shape (n_samples,)
+    frames : Frames
 
     Returns
     -------
@@ -350,6 +383,11 @@ def extract(waveform: np.ndarray, wanted: FeatureSet) -> np.ndarray:
     Returns
     -------
     ndarray of float32, shape (len(wanted.rows), n_frames)
+
+    Raises
+    ------
+    ValueError
+        See `mfcc` and `contrast`.
     """
     if wanted.n_frames:
         waveform = fit_length(waveform, wanted.frames.n_samples(wanted.n_frames))
@@ -444,6 +482,8 @@ def fill_cache(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | No
     ------
     AudioError
         See `audio.load`.
+    ValueError
+        See `extract`.
     """
     settings = json.dumps({"version": CACHE_VERSION} | asdict(wanted), indent=1)
     folder = listening.MEMORY / f"{'+'.join(wanted.names)}_{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
@@ -501,7 +541,19 @@ def _read(path: Path) -> np.ndarray:
 
 
 def delta(feature: np.ndarray, *, order: int = 1, width: int = 9) -> np.ndarray:
-    """Slope over time (`order` 1) or its change (`order` 2) of each row, same shape (..., n_frames), per frame.
+    """Slope over time (`order` 1) or its change (`order` 2) of each row.
+
+    Parameters
+    ----------
+    feature : ndarray, shape (..., n_frames)
+    order : {1, 2}
+    width : int, odd
+        Frames that a straight line (or a parabola) is fitted to by least squares.
+
+    Returns
+    -------
+    ndarray, shape (..., n_frames)
+        The feature's unit per frame, or per frame squared.
 
     Raises
     ------
@@ -586,6 +638,11 @@ def with_deltas(feature: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (..., n_rows, n_frames, 3)
+
+    Raises
+    ------
+    ValueError
+        See `delta`.
     """
     return np.stack([feature, delta(feature), delta(feature, order=2)], axis=-1)
 

@@ -323,7 +323,9 @@ def markdown(table: pd.DataFrame) -> str:
             stem = column.removesuffix("_uar") + "_uar_"
             cells.append(bounded(row, column, *(stem + bound for bound in bounds)))
         lines.append(cells)
-    constant = [f"{table.constant_wa.max():.1f}", *[f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(unseen))]
+    constant_wa = table.constant_wa.max()  # missing where nothing was run under `random`
+    constant = ["–" if pd.isna(constant_wa) else f"{constant_wa:.1f}"]
+    constant += [f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(unseen))
     lines.append(["*constant answer*", "–", *constant])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

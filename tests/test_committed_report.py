@@ -52,7 +52,8 @@ def test_every_test_utterance_is_predicted_once(predictions):
     whole = counts[counts.protocol == "speaker_independent"]
     assert (whole.n == whole.everybody).all()
     part = counts[counts.protocol == "random"]
-    assert (part.n == np.ceil(part.everybody / 5)).all()
+    # one more where both names of one sound are drawn (RAVDESS has a pair)
+    assert (part.n - np.ceil(part.everybody / 5)).isin([0, 1]).all()
     seeds = counts[counts.train_corpora == "tess"].groupby(["model", "protocol"]).seed.agg(set)
     assert all(found == {1, 2, 3} for found in seeds)
     assert set(predictions.notebook) == {path.stem for path in PREDICTIONS.glob("[0-9]*.parquet")} - {
