@@ -151,7 +151,10 @@ def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
         A folder's CSV is missing, ambiguous or empty, or two corpora joined have an utterance of the same name.
     """
     if "+" in corpus:
-        return _pool([load(name, data_dir) for name in corpus.split("+")])
+        names = corpus.split("+")
+        if not all(names):
+            raise ValueError(f"{corpus!r} joins a corpus without a name; say a+b, such as ravdess+savee")
+        return _pool([load(name, data_dir) for name in names])
     root = data_root(data_dir)
     if corpus == "auto":
         tess = _folder("tess", root)

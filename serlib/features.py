@@ -8,10 +8,12 @@ kept for a whole corpus is float32.
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import itertools
 import json
 import os
+import platform
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,6 +39,7 @@ N_CHROMA = 12
 N_OCTAVES, LOWEST_EDGE, QUANTILE = 6, 200.0, 0.02  # of spectral contrast: 0-200 Hz, then six octaves; 2 % of the bins
 
 CACHE_VERSION = 1  # to be raised when a feature's numbers change, so that nothing computed by older code is used
+HOST = platform.node().replace(".", "-") or "host"
 CHUNK, FEW_CLIPS = (
     32,
     300,
@@ -108,6 +111,7 @@ class FeatureSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))  # a list is welcome, a set of settings has to be hashable
+        object.__setattr__(self, "speed", float(self.speed))  # 1 and 1.0 are one setting
         unknown = [name for name in self.names if name not in _FEATURES]
         if unknown or not self.names:
             raise ValueError(f"unknown features {unknown}; known: {', '.join(_FEATURES)}")
@@ -516,15 +520,15 @@ def _extract_chunk(jobs: list[tuple[Path, Path]], wanted: FeatureSet) -> int:
 
 
 def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes never write into one file
+    part = path.with_name(f"{path.name}.{HOST}.{os.getpid()}.part")  # two processes never write into one file
     with part.open("wb") as file:
         write(file)
     part.replace(path)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what processes that are no more left half written."""
-    for part in folder.glob("*.part"):
+    """Remove what processes of this machine that are no more left half written."""
+    for part in folder.glob(f"*.{glob.escape(HOST)}.*.part"):
         try:
             os.kill(int(part.suffixes[-2][1:]), 0)
         except PermissionError:  # alive, of another user

@@ -328,3 +328,5 @@ def test_corpora_joined_by_plus_are_one_table(tess, folder):
 def test_one_name_in_two_corpora_is_refused(tess):
     with pytest.raises(ValueError, match="10 utterances have one name in two of the corpora, such as OAF_back_angry"):
         corpora.load("tess+tess", tess.parent)
+    with pytest.raises(ValueError, match=r"'tess\+' joins a corpus without a name"):
+        corpora.load("tess+", tess.parent)

@@ -1,8 +1,10 @@
 """Every notebook runs from top to bottom through papermill, as small as profile smoke makes it."""
 
 import os
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import papermill
 import pytest
 
@@ -40,6 +42,24 @@ def test_report_runs_on_what_the_runs_left(tmp_path, monkeypatch):
     page = (tmp_path / "pages" / "18_report.html").read_text()
     assert "random forest" in page and "data:image/png;base64," in page
     assert (tmp_path / "figures" / "18_report" / "gap_mini.svg").is_file()
+
+
+def test_a_pool_is_tested_corpus_by_corpus(tmp_path, monkeypatch):
+    """Two corpora with rooms of their own, one of which lacks an emotion: what is left is shared."""
+    labels = pd.read_csv(corpora.mini() / "labels.csv").groupby(["speaker", "emotion"]).head(6)
+    for name, speakers in (("one", ["F1", "M1"]), ("two", ["F2", "M2"])):
+        own = labels[labels.speaker.isin(speakers) & ((name == "one") | (labels.emotion != "surprise"))]
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for path in own.path:
+            shutil.copy(corpora.mini() / path, tmp_path / "data" / name / Path(path).name)
+        own.assign(path=own.path.map(lambda path: Path(path).name)).to_csv(tmp_path / "data" / name / "labels.csv")
+    settings = {"corpus": "one+two", "protocol": "cross_corpus", "n_epochs": 1, "data_dir": str(tmp_path / "data")}
+    settings |= {"networks": ["cnn1d_lstm"], "speeds": [1.1], "per_emotion": None, "out_dir": str(tmp_path)}
+    execute("13_four_corpora", settings, tmp_path, monkeypatch)
+    predictions, _ = report.read(tmp_path)
+    assert predictions.groupby("fold").corpus.unique().str[0].to_dict() == {0: "one", 1: "two"}
+    assert "surprise" not in set(predictions.emotion) and predictions.filter(like="p_").notna().all(axis=None)
+    assert set(predictions.train_corpora) == {"one+two"}
 
 
 @pytest.mark.skipif(
