@@ -322,6 +322,20 @@ def test_cue_measures():
         np.testing.assert_array_equal(measure(0 * relevance, masks), [0, 0, np.nan])
 
 
+def test_preference_is_at_equal_energy():
+    """What is loud gains nothing by it; what knows the cue does, though the cue is quiet."""
+    rng = np.random.default_rng(0)
+    energy = rng.uniform(0, 80, size=(3, 60, 40))
+    masks = rng.random(energy.shape) < energy / 160  # cues prefer loud places
+    masks[2] = False
+    assert explain.relevance_mass(energy, masks)[0] > 1.2 * masks[0].mean()
+    np.testing.assert_allclose(explain.preference(energy, masks, energy)[:2], 0.5, atol=0.01)
+    np.testing.assert_allclose(explain.preference(rng.random(energy.shape), masks, energy)[:2], 0.5, atol=0.02)
+    np.testing.assert_allclose(explain.preference(1 + 2.0 * masks, masks, energy)[:2], 0.75)
+    np.testing.assert_array_equal(explain.preference(masks, masks, energy), [1, 1, np.nan])
+    np.testing.assert_array_equal(explain.preference(0 * energy, masks, energy), [0.5, 0.5, np.nan])
+
+
 def test_cue_masks_are_the_boxes_in_seconds_and_hertz():
     clip = synthetic.utterance("F1", "anger", "moon")
     frames = features.Frames()
@@ -337,18 +351,14 @@ def test_cue_masks_are_the_boxes_in_seconds_and_hertz():
     assert mask[middle]
 
 
-def test_probabilities_are_what_insertion_asks_for(model, x):
-    """The whole picture put in is the clip itself."""
-    p = special.softmax(np.asarray(model(x, training=False)), axis=1)[np.arange(len(x)), TARGET]
-    last = []
-
+def test_first_and_last_picture_are_the_empty_and_the_whole_clip(model, x):
     def predict(pictures):
-        out = special.softmax(np.asarray(model(pictures, training=False)), axis=1)
-        last.append(out[-1])
-        return out
+        return special.softmax(np.asarray(model(pictures, training=False)), axis=1)
 
-    explain.insertion(predict, x, explain.maps(model, x, TARGET), TARGET, n_steps=2)
-    np.testing.assert_allclose(np.array(last)[np.arange(len(x)), TARGET], p, rtol=1e-5)
+    ends = [predict(pictures)[np.arange(len(x)), TARGET] for pictures in (0 * x + x.min(axis=(1, 2), keepdims=True), x)]
+    for measure in (explain.insertion, explain.deletion):
+        area = measure(predict, x, explain.maps(model, x, TARGET), TARGET, n_steps=1)
+        np.testing.assert_allclose(area, np.mean(ends, axis=0), rtol=1e-5)
 
 
 def test_means_have_intervals_over_speakers():
