@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -45,7 +46,7 @@ def maps(
     grad_cam_plus_plus      the same, the gradient weighted place by place [2]_
     score_cam               filters weighted by the probability that is left when only what they see is kept [3]_
     smooth_grad             size of the gradient at the input, averaged over noisy copies of the clip [4]_
-    random                  uniform noise: a baseline
+    random                  uniform noise, other noise for each clip: a baseline
     energy                  the input itself, dB above the clip's lowest value: a baseline
     ======================  ==========================================================================================
 
@@ -101,7 +102,8 @@ def maps(
     if not len(x):
         return x
     if method == "random":
-        return np.random.default_rng(seed).random(x.shape, dtype=np.float32)
+        of_clip = [np.random.default_rng([seed, zlib.crc32(clip.tobytes())]) for clip in x]
+        return np.stack([rng.random(x.shape[1:], dtype=np.float32) for rng in of_clip])
     if method == "energy":
         return x - x.min(axis=(1, 2), keepdims=True)
     check(model, x[:2])

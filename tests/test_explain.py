@@ -103,6 +103,9 @@ def test_maps_have_the_inputs_shape_are_not_negative_and_repeat(method, model, x
     assert first.min() >= 0 and np.isfinite(first).all()
     np.testing.assert_array_equal(first, explain.maps(model, x, TARGET, method))
     np.testing.assert_allclose(first, explain.maps(model, x, TARGET, method, batch_size=2), rtol=1e-4, atol=1e-6)
+    alone = explain.maps(model, x[2:3], TARGET[2:3], method)[0]
+    np.testing.assert_allclose(alone, first[2], rtol=1e-4, atol=1e-6)
+    assert np.abs(first[0] - first[2]).max() > 1e-6
 
 
 def test_no_clips_give_no_maps(model, x):
