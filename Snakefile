@@ -24,6 +24,7 @@ SHARED_CODE = [  # what can change a prediction
         "sources", "listening", "corpora", "synthetic", "splits", "metrics", "audio", "features", "training", "models",
     )
 ]  # fmt: skip
+OWN_CODE = {"10_grad_cam": [Path("serlib/explain.py")]}  # what can change one notebook's figures alone
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log
 
@@ -60,7 +61,7 @@ rule run:
         record=BUILD + "/runs/{notebook}/{name}/run.json",
         executed=BUILD + "/runs/{notebook}/{name}/executed.ipynb",
     params:  # a run is redone when one of these changes; a reworded paragraph does not cost hours
-        code=lambda w: code_hash([Path(f"notebooks/{w.notebook}.ipynb"), *SHARED_CODE]),
+        code=lambda w: code_hash([Path(f"notebooks/{w.notebook}.ipynb"), *SHARED_CODE, *OWN_CODE.get(w.notebook, [])]),
         listing=lambda w: LISTING(RUNS[f"{w.notebook}/{w.name}"].parameters["corpus"]),
         settings=lambda w: settings(RUNS[f"{w.notebook}/{w.name}"], f"{BUILD}/runs/{w.notebook}/{w.name}"),
     log:

@@ -12,6 +12,7 @@
 ``features``   log-mel, MFCC, chroma, contrast, ZCR, RMS from one STFT; functionals; the cache
 ``training``   seeds, compile-and-fit conventions, what a run writes
 ``models``     networks that more than one notebook trains
+``explain``    relevance maps of a trained network, and the measures that test them
 ``predict``    a saved run -> the emotion of any recording
 ``plots``      one style, one colour per emotion; figures saved with their data
 ``report``     predictions -> tables and figures

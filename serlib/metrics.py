@@ -117,11 +117,57 @@ def interval(
     """
     if len(groups) < 2:
         return np.nan, np.nan
-    rng = np.random.default_rng(seed)
-    times_drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=n_draws)
-    drawn = statistic(np.tensordot(times_drawn, groups, axes=1))
+    drawn = statistic(_resampled(groups, n_draws, seed))
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def mean_interval(
+    values: np.ndarray,
+    groups: Sequence,
+    *,
+    level: float = 0.95,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a mean over clips that draws whole groups (speakers, words), as `interval` does.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_clips,)
+        One number a clip; NaN is left out.
+    groups : sequence, shape (n_clips,)
+        Group of each clip.
+    level : float
+        Coverage wanted.
+    n_draws, seed : int
+
+    Returns
+    -------
+    low, high : float
+        (NaN, NaN) with fewer than two groups that have a value.
+
+    Raises
+    ------
+    ValueError
+        The lengths differ.
+    """
+    if len(values) != len(groups):
+        raise ValueError(f"{len(values)} values and {len(groups)} groups")
+    table = pd.DataFrame({"value": np.asarray(values, float), "group": list(groups)}).dropna(subset="value")
+    sums = table.groupby("group").value.agg(["sum", "size"]).to_numpy()
+    if len(sums) < 2:
+        return np.nan, np.nan
+    total, n_clips = _resampled(sums, n_draws, seed).T
+    low, high = np.quantile(total / n_clips, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _resampled(groups: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
+    """Sums over as many groups as there are, drawn with replacement, shape (n_draws, *groups.shape[1:])."""
+    rng = np.random.default_rng(seed)
+    times_drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=n_draws)
+    return np.tensordot(times_drawn, groups, axes=1)
 
 
 def _diagonal(confusion: np.ndarray) -> np.ndarray:

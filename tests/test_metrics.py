@@ -106,3 +106,34 @@ def test_interval_covers():
         low, high = metrics.interval(groups, metrics.wa, n_draws=400, seed=k)
         hits += low <= 0.6 <= high
     assert 85 <= hits <= 100
+
+
+def test_mean_interval_draws_groups():
+    """Twenty clips of a speaker are one voice, not twenty facts; unequal groups weigh by their clips."""
+    values, groups = np.repeat([0.0, 1.0, 1.0], [10, 20, 30]), np.repeat(["a", "b", "c"], [10, 20, 30])
+    low, high = metrics.mean_interval(values, groups)
+    assert low < values.mean() < high
+    clip_low, clip_high = metrics.mean_interval(values, np.arange(60))
+    assert high - low > 2 * (clip_high - clip_low)
+    assert metrics.mean_interval(values, groups) == (low, high)
+    assert metrics.mean_interval(values, groups, seed=1, n_draws=20) != metrics.mean_interval(
+        values, groups, seed=2, n_draws=20
+    )
+    assert metrics.mean_interval(values, np.arange(60), level=0.5)[0] > clip_low
+
+
+def test_mean_interval_is_the_share_that_interval_gives():
+    right = np.random.default_rng(0).integers(0, 2, size=(8, 15))
+    counts = np.zeros((8, 2, 2), dtype=int)
+    counts[:, 0, 0], counts[:, 0, 1] = right.sum(axis=1), 15 - right.sum(axis=1)
+    ours = metrics.mean_interval(right.ravel(), np.repeat(np.arange(8), 15))
+    assert ours == pytest.approx(metrics.interval(counts, metrics.wa))
+
+
+def test_mean_interval_leaves_out_what_is_missing():
+    assert np.isnan(metrics.mean_interval(np.array([1.0, 2.0]), ["a", "a"])).all()
+    assert np.isnan(metrics.mean_interval(np.array([1.0, np.nan]), ["a", "b"])).all()
+    with_gap = metrics.mean_interval(np.array([1.0, 2.0, np.nan]), ["a", "b", "b"])
+    assert with_gap == metrics.mean_interval(np.array([1.0, 2.0]), ["a", "b"])
+    with pytest.raises(ValueError, match="3 values and 2 groups"):
+        metrics.mean_interval(np.ones(3), ["a", "b"])

@@ -1,0 +1,371 @@
+"""Maps against gradients written by hand; measures against cases whose answer is known."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from keras import layers
+from scipy import ndimage, special, stats
+
+from serlib import explain, features, metrics, models, synthetic
+
+N_FRAMES, N_MELS, N_CLASSES = 32, 16, 3
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(0).normal(-40, 15, size=(5, N_FRAMES, N_MELS)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def model(x):
+    keras.utils.set_random_seed(0)
+    return models.cnn_lstm(x, N_CLASSES)
+
+
+TARGET = np.array([0, 2, 1, 1, 0])
+
+
+def tiny(*tail, dtype=None, colours=()):
+    """A convolution, what follows it, and a dense layer."""
+    image = keras.Input((N_FRAMES, N_MELS, *colours), name="log_mel", dtype="float32")
+    h = layers.Reshape((N_FRAMES, N_MELS, 1))(image)
+    h = layers.Conv2D(4, 3, padding="same", name="conv", dtype=dtype)(h)
+    h = layers.BatchNormalization(name="norm")(h)
+    h = layers.Activation("relu", name="relu")(h)
+    h = layers.MaxPooling2D(2, name="pool")(h)
+    h = layers.Dense(N_CLASSES, name="logits")(layers.GlobalAveragePooling2D()(h))
+    for layer in tail:
+        h = layer(h)
+    return keras.Model(image, h)
+
+
+# Maps
+
+
+def test_grad_cam_is_the_gradient_written_by_hand(model, x):
+    both = keras.Model(model.input, [model.get_layer("last_conv").output, model.output])
+    with tf.GradientTape() as tape:
+        seen, scores = both(x, training=False)
+        chosen = tf.gather(scores, TARGET, axis=1, batch_dims=1)
+    gradient = tape.gradient(chosen, seen).numpy()
+    cells = np.maximum(np.einsum("nhwc,nc->nhw", seen.numpy(), gradient.mean(axis=(1, 2))), 0)
+    by_hand = ndimage.zoom(cells, (1, 4, 4), order=1, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(explain.maps(model, x, TARGET), by_hand, atol=1e-6)
+    assert by_hand.max() > 1e-3, "else everything would pass"
+
+
+def test_grad_cam_plus_plus_is_its_papers_formula(model, x):
+    both = keras.Model(model.input, [model.get_layer("middle_conv").output, model.output])
+    with tf.GradientTape() as tape:
+        seen, scores = both(x, training=False)
+        chosen = tf.gather(scores, TARGET, axis=1, batch_dims=1)
+    g, seen = tape.gradient(chosen, seen).numpy(), seen.numpy()
+    below = 2 * g**2 + g**3 * seen.sum(axis=(1, 2), keepdims=True)
+    alpha = np.divide(g**2, below, out=np.zeros_like(g), where=g != 0)
+    total = alpha.sum(axis=(1, 2), keepdims=True)
+    weight = (np.maximum(g, 0) * alpha / np.where(total == 0, 1, total)).sum(axis=(1, 2), keepdims=True)
+    cells = np.maximum((weight * seen).sum(axis=-1), 0)
+    ours = explain.maps(model, x, TARGET, "grad_cam_plus_plus", layer="middle_conv")
+    by_hand = ndimage.zoom(cells, (1, 2, 2), order=1, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(ours, by_hand, rtol=1e-3, atol=1e-6)
+
+
+def test_score_cam_is_the_librarys_where_silence_is_zero(x):
+    """Over a layer at the input's own resolution, where the two ways of interpolating agree."""
+    from tf_keras_vis.scorecam import Scorecam
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    loud = (x - x.min(axis=(1, 2), keepdims=True)) / 30
+    ours, theirs = tiny(), tiny(colours=(1,))
+    theirs.set_weights(ours.get_weights())
+    map_of_theirs = Scorecam(theirs)(
+        CategoricalScore(TARGET.tolist()), loud[..., None], penultimate_layer="conv", normalize_cam=False
+    )
+    np.testing.assert_allclose(explain.maps(ours, loud, TARGET, "score_cam"), map_of_theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_smooth_grad_is_the_mean_of_gradients_by_hand(model, x):
+    noise = np.random.default_rng(3).standard_normal((explain.N_NOISY, N_FRAMES, N_MELS), dtype=np.float32)
+    noisy = tf.constant(x[1] + 0.1 * np.ptp(x[1]) * noise)
+    with tf.GradientTape() as tape:
+        tape.watch(noisy)
+        score = model(noisy, training=False)[:, 2]
+    by_hand = np.abs(tape.gradient(score, noisy).numpy()).mean(axis=0)
+    np.testing.assert_allclose(explain.maps(model, x[1:2], 2, "smooth_grad", seed=3)[0], by_hand, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", [*explain.METHODS, *explain.BASELINES])
+def test_maps_have_the_inputs_shape_are_not_negative_and_repeat(method, model, x):
+    first = explain.maps(model, x, TARGET, method)
+    assert first.shape == x.shape and first.dtype == np.float32
+    assert first.min() >= 0 and np.isfinite(first).all()
+    np.testing.assert_array_equal(first, explain.maps(model, x, TARGET, method))
+    np.testing.assert_allclose(first, explain.maps(model, x, TARGET, method, batch_size=2), rtol=1e-4, atol=1e-6)
+    alone = explain.maps(model, x[2:3], TARGET[2:3], method)[0]
+    np.testing.assert_allclose(alone, first[2], rtol=1e-4, atol=1e-6)
+    assert np.abs(first[0] - first[2]).max() > 1e-6
+
+
+def test_no_clips_give_no_maps(model, x):
+    assert explain.maps(model, x[:0], TARGET[:0]).shape == (0, N_FRAMES, N_MELS)
+
+
+def test_a_place_on_the_map_is_that_place_in_the_input():
+    """Cells are put at their centres: one hot cell of 4 x 4 values has its peak and its centre of mass there."""
+    cell = np.zeros((1, 8, 4))
+    cell[0, 2, 1] = 1
+    wide = explain._expand(cell, (1, 32, 16))[0]
+    time, band = np.indices(wide.shape)
+    assert (wide * time).sum() / wide.sum() == pytest.approx(4 * 2 + 1.5)
+    assert (wide * band).sum() / wide.sum() == pytest.approx(4 * 1 + 1.5)
+
+
+def test_a_convolution_over_time_says_the_same_of_all_bands(x):
+    image = keras.Input((N_FRAMES, N_MELS))
+    h = layers.LSTM(4)(layers.MaxPooling1D(2)(layers.Conv1D(6, 3, padding="same", activation="relu")(image)))
+    found = explain.maps(keras.Model(image, layers.Dense(N_CLASSES)(h)), x / 40, 1)
+    assert found.shape == x.shape
+    np.testing.assert_allclose(found, np.repeat(found[:, :, :1], N_MELS, axis=2))
+
+
+def test_energy_is_decibels_above_the_lowest(x, model):
+    energy = explain.maps(model, x, 0, "energy")
+    assert (energy.min(axis=(1, 2)) == 0).all()
+    np.testing.assert_allclose(np.ptp(energy[2]), np.ptp(x[2]), rtol=1e-5)
+
+
+# What cannot be explained is refused
+
+
+def sequential():
+    return keras.Sequential([keras.Input((N_FRAMES, N_MELS)), layers.Flatten(), layers.Dense(N_CLASSES)])
+
+
+def subclassed():
+    class Mine(keras.Model):
+        def call(self, x):
+            return x
+
+    return Mine()
+
+
+def nested():
+    image = keras.Input((N_FRAMES, N_MELS))
+    return keras.Model(image, layers.Dense(N_CLASSES, name="again")(tiny()(image)))
+
+
+def two_outputs():
+    one = tiny()
+    return keras.Model(one.input, [one.output, one.output])
+
+
+def by_an_operation():
+    one = tiny()
+    return keras.Model(one.input, keras.ops.softmax(one.output))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (sequential, r"use keras\.Model\(model\.inputs\[0\], model\.outputs\[0\]\)"),
+        (subclassed, "functional interface"),
+        (nested, "a model used as one layer"),
+        (two_outputs, "2 outputs"),
+        (lambda: tiny(dtype="mixed_float16"), r"float16 \(conv\).*set_dtype_policy"),
+        (lambda: tiny(dtype="mixed_bfloat16"), "bfloat16"),
+        (lambda: tiny(layers.Softmax()), "scores before it"),
+        (lambda: tiny(layers.Activation("softmax")), "scores before it"),
+        (lambda: tiny(layers.Dense(N_CLASSES, "softmax")), "scores before it"),
+        (lambda: tiny(layers.Dense(N_CLASSES, "sigmoid")), "scores before it"),
+        (lambda: tiny(layers.Softmax(), layers.Dropout(0.1)), "scores before it"),
+        (by_an_operation, "scores before it"),
+    ],
+)
+def test_models_that_cannot_be_explained(build, message, x):
+    for method in ("grad_cam", "smooth_grad"):
+        with pytest.raises(explain.ExplainError, match=message):
+            explain.maps(build(), x, 0, method)
+
+
+def test_remedies_work(x):
+    rows = [keras.Input((N_FRAMES, N_MELS)), layers.Conv1D(4, 3), layers.Flatten(), layers.Dense(N_CLASSES)]
+    model = keras.Sequential(rows)
+    assert explain.maps(keras.Model(model.inputs[0], model.outputs[0]), x, 1).shape == x.shape
+    squashed = tiny(layers.Softmax())
+    before = keras.Model(squashed.input, squashed.get_layer("logits").output)
+    assert explain.maps(before, x, 1).shape == x.shape
+
+
+@pytest.mark.parametrize("name", ["norm", "relu", "pool", "logits"])
+def test_a_layer_that_is_no_convolution(name, x):
+    with pytest.raises(explain.ExplainError, match=f"'{name}' is a .* not a convolution; .*: conv$"):
+        explain.maps(tiny(), x, 0, layer=name)
+
+
+def test_a_layer_that_is_not_there(model, x):
+    with pytest.raises(explain.ExplainError, match=r"no layer 'last'; .*first_conv, middle_conv, last_conv"):
+        explain.maps(model, x, 0, layer="last")
+    with pytest.raises(explain.ExplainError, match="none"):
+        image = keras.Input((N_FRAMES, N_MELS))
+        explain.maps(keras.Model(image, layers.Dense(2)(layers.Flatten()(image))), x, 0)
+
+
+def test_another_backend_and_legacy_keras(monkeypatch, model, x):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    with pytest.raises(explain.ExplainError, match="unset it"):
+        explain.maps(model, x, 0)
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(explain.ExplainError, match="KERAS_BACKEND=tensorflow"):
+        explain.maps(model, x, 0)
+
+
+def test_what_does_not_fit_is_said(model, x):
+    with pytest.raises(ValueError, match="'lime'"):
+        explain.maps(model, x, 0, "lime")
+    with pytest.raises(ValueError, match="n_mels"):
+        explain.maps(model, x[0], 0)
+    with pytest.raises(ValueError, match="'zero'"):
+        explain.insertion(None, x, x, TARGET, empty="zero")
+
+
+# Measures
+
+
+def bright_spot():
+    """A "network" that hears one place of the spectrogram, and a map that knows it."""
+    x = np.zeros((2, 8, 8), np.float32)
+    x[:, 3, 4] = 1
+
+    def predict(pictures):
+        p = pictures[:, 3, 4]
+        return np.stack([1 - p, p], axis=1)
+
+    return x, predict
+
+
+def test_insertion_and_deletion_tell_a_true_map_from_a_false_one():
+    x, predict = bright_spot()
+    true, false = x, 1 - x
+    target = np.array([1, 1])
+    np.testing.assert_allclose(explain.insertion(predict, x, true, target, n_steps=64), 1 - 0.5 / 64)
+    np.testing.assert_allclose(explain.deletion(predict, x, true, target, n_steps=64), 0.5 / 64)
+    np.testing.assert_allclose(explain.insertion(predict, x, false, target, n_steps=64), 0.5 / 64)
+    np.testing.assert_allclose(explain.deletion(predict, x, false, target, n_steps=64), 1 - 0.5 / 64)
+
+
+def test_an_empty_picture_holds_what_was_asked_for():
+    x, _ = bright_spot()
+    seen = []
+    explain.insertion(lambda p: (seen.append(p), p[:, 0])[1], x[:1] - 3, x[:1], np.array([0]), n_steps=1, empty="mean")
+    np.testing.assert_allclose(seen[0][0], x[0].mean() - 3, rtol=1e-5)
+    np.testing.assert_array_equal(seen[0][1], x[0] - 3)
+
+
+def test_ties_are_not_put_in_the_order_of_time():
+    x, predict = bright_spot()
+    area = explain.insertion(predict, x, np.zeros_like(x), np.array([1, 1]), n_steps=64)
+    in_order = 1 - (3 * 8 + 4 + 0.5) / 64
+    assert abs(area[0] - in_order) > 0.02
+
+
+def test_max_sensitivity():
+    x = np.random.default_rng(0).normal(size=(3, 6, 5)).astype(np.float32)
+    np.testing.assert_array_equal(explain.max_sensitivity(np.ones_like, x), 0)
+    small, large = (explain.max_sensitivity(lambda v: v, x, radius=r) for r in (0.1, 0.2))
+    np.testing.assert_allclose(large, 2 * small, rtol=1e-5)
+    assert np.isnan(explain.max_sensitivity(np.zeros_like, x)).all()
+
+
+def test_sparseness_is_the_gini_index():
+    even, one, none = np.ones((3, 4, 5))
+    one = np.zeros((4, 5))
+    one[2, 3] = 7
+    found = explain.sparseness(np.stack([even, one, 0 * none]))
+    np.testing.assert_allclose(found, [0, 1 - 1 / 20, 0], atol=1e-12)
+    v = np.random.default_rng(0).random((1, 4, 5))
+    by_pairs = np.abs(v.ravel()[:, None] - v.ravel()).sum() / (2 * 20 * v.sum())
+    np.testing.assert_allclose(explain.sparseness(v), by_pairs)
+
+
+def test_rank_correlation_is_spearmans():
+    a, b = np.random.default_rng(0).random((2, 3, 4, 5)).round(1)
+    theirs = [stats.spearmanr(p.ravel(), q.ravel()).statistic for p, q in zip(a, b, strict=True)]
+    np.testing.assert_allclose(explain.rank_correlation(a, b), theirs)
+    np.testing.assert_allclose(explain.rank_correlation(a, 2 * a + 1), 1)
+    np.testing.assert_array_equal(explain.rank_correlation(a, 0 * b), 0)
+
+
+def test_randomisation_forgets_from_the_top_and_leaves_the_model_alone(model, x):
+    before = model.get_weights()
+    table = explain.randomisation(model, x, TARGET, "grad_cam", layer="last_conv")
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+    order = table.drop_duplicates("depth").layer.tolist()
+    assert order[:3] == ["none", "logits", order[2]] and order[2].startswith("lstm") and order[-1] == "first_conv"
+    assert (table.groupby("depth").clip.count() == len(x)).all()
+    speaks = explain.maps(model, x, TARGET, layer="last_conv").max(axis=(1, 2)) > 0  # a map of zeros has no order
+    np.testing.assert_allclose(table.query("depth == 0").correlation, speaks, atol=1e-6)
+    assert speaks.any() and table.query("depth > 0").correlation.max() < 0.999
+    pd.testing.assert_frame_equal(table, explain.randomisation(model, x, TARGET, "grad_cam", layer="last_conv"))
+    energy = explain.randomisation(model, x, TARGET, "energy")
+    np.testing.assert_allclose(energy.correlation, 1, atol=1e-6)
+
+
+def test_cue_measures():
+    masks = np.zeros((3, 4, 5), bool)
+    masks[:2, 1:3, 2:4] = True
+    relevance = np.ones((3, 4, 5))
+    relevance[0, 1, 2] = 9
+    relevance[1, 0, 0] = relevance[1, 1, 2] = 9
+    np.testing.assert_allclose(explain.pointing_game(relevance, masks), [1, 0.5, np.nan])
+    np.testing.assert_allclose(explain.relevance_mass(relevance, masks), [12 / 28, 12 / 36, np.nan])
+    for measure in (explain.pointing_game, explain.relevance_mass):
+        np.testing.assert_array_equal(measure(0 * relevance, masks), [0, 0, np.nan])
+
+
+def test_preference_is_at_equal_energy():
+    """What is loud gains nothing by it; what knows the cue does, though the cue is quiet."""
+    rng = np.random.default_rng(0)
+    energy = rng.uniform(0, 80, size=(3, 60, 40))
+    masks = rng.random(energy.shape) < energy / 160  # cues prefer loud places
+    masks[2] = False
+    assert explain.relevance_mass(energy, masks)[0] > 1.2 * masks[0].mean()
+    np.testing.assert_allclose(explain.preference(energy, masks, energy)[:2], 0.5, atol=0.01)
+    np.testing.assert_allclose(explain.preference(rng.random(energy.shape), masks, energy)[:2], 0.5, atol=0.02)
+    np.testing.assert_allclose(explain.preference(1 + 2.0 * masks, masks, energy)[:2], 0.75)
+    np.testing.assert_array_equal(explain.preference(masks, masks, energy), [1, 1, np.nan])
+    np.testing.assert_array_equal(explain.preference(0 * energy, masks, energy), [0.5, 0.5, np.nan])
+
+
+def test_cue_masks_are_the_boxes_in_seconds_and_hertz():
+    clip = synthetic.utterance("F1", "anger", "moon")
+    frames = features.Frames()
+    times, hertz = frames.times(128), np.linspace(50, 7900, 64)
+    cues = pd.DataFrame([("a.wav", *cue) for cue in clip.cues], columns=["path", *synthetic.Cue._fields])
+    mask, nothing = explain.cue_masks(cues, ["a.wav", "b.wav"], times, hertz)
+    assert not nothing.any() and mask.any()
+    frame, band = np.nonzero(mask)
+    assert cues.start.min() <= times[frame.min()] and times[frame.max()] <= cues.end.max()
+    assert cues.low.min() <= hertz[band.min()] and hertz[band.max()] <= cues.high.max()
+    box = cues.iloc[0]
+    middle = np.argmin(abs(times - (box.start + box.end) / 2)), np.argmin(abs(hertz - (box.low + box.high) / 2))
+    assert mask[middle]
+
+
+def test_first_and_last_picture_are_the_empty_and_the_whole_clip(model, x):
+    def predict(pictures):
+        return special.softmax(np.asarray(model(pictures, training=False)), axis=1)
+
+    ends = [predict(pictures)[np.arange(len(x)), TARGET] for pictures in (0 * x + x.min(axis=(1, 2), keepdims=True), x)]
+    for measure in (explain.insertion, explain.deletion):
+        area = measure(predict, x, explain.maps(model, x, TARGET), TARGET, n_steps=1)
+        np.testing.assert_allclose(area, np.mean(ends, axis=0), rtol=1e-5)
+
+
+def test_means_have_intervals_over_speakers():
+    values = np.repeat([0.2, 0.4, 0.9], 20)
+    speakers = np.repeat(["F1", "F2", "M1"], 20)
+    low, high = metrics.mean_interval(values, speakers)
+    assert low < 0.5 < high and low == pytest.approx(0.2) and high == pytest.approx(0.9)
