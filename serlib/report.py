@@ -173,7 +173,8 @@ def read(predictions_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns
     -------
     predictions : DataFrame
-        As written by `serlib.training.predictions`, with the column ``predicted``: the most probable class.
+        As written by `serlib.training.predictions`, with the column ``predicted``: the most probable class, of
+        equally probable ones the first by name.
     histories : DataFrame
 
     Raises
@@ -186,7 +187,7 @@ def read(predictions_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not tables:
         raise FileNotFoundError(f"no predictions in {predictions_dir}; `make report` makes them")
     predictions = pd.concat(tables, ignore_index=True)
-    probabilities = predictions.filter(like="p_")
+    probabilities = predictions.filter(like="p_").sort_index(axis=1)  # of two equal ones the first, whatever the files
     predictions["predicted"] = probabilities.idxmax(axis=1).str.removeprefix("p_")
     nothing = pd.DataFrame(
         columns=["notebook", "model", "variant", "corpus", "protocol", "seed", "fold", "epoch"]

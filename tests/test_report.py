@@ -77,6 +77,13 @@ def test_nothing_to_read_says_what_makes_it(tmp_path):
         report.read(tmp_path)
 
 
+def test_of_equal_probabilities_the_first_by_name_counts(folder):
+    predictions, _ = collected(folder)
+    tied = predictions.drop(columns="predicted").assign(p_anger=0.0, p_fear=0.4, p_calm=0.4)
+    tied.to_parquet(folder / "predictions" / "04_cnn.parquet")
+    assert set(report.read(folder / "predictions")[0].predicted) == {"calm"}
+
+
 def test_scores(folder):
     predictions, _ = collected(folder)
     table = report.scores(predictions, ["protocol"]).set_index("protocol")
