@@ -40,10 +40,8 @@ N_OCTAVES, LOWEST_EDGE, QUANTILE = 6, 200.0, 0.02  # of spectral contrast: 0-200
 
 CACHE_VERSION = 1  # to be raised when a feature's numbers change, so that nothing computed by older code is used
 HOST = platform.node().replace(".", "-") or "host"
-CHUNK, FEW_CLIPS = (
-    32,
-    300,
-)  # clips a process takes at a time; below that many, starting processes costs more than it saves
+CHUNK = 32  # clips that a process takes at a time
+FEW_CLIPS = 300  # below that many, starting processes costs more than it saves
 
 
 @dataclass(frozen=True)
