@@ -234,7 +234,8 @@ def subset(utterances: pd.DataFrame, max_utterances: int | None, seed: int = 0) 
     """At most `max_utterances` rows, the same number for every speaker and emotion; ``None`` keeps all.
 
     The texts are drawn in one random order for all speakers and emotions, so that every protocol can still be run on
-    what is kept. Asked for fewer rows than there are speakers times emotions, it keeps one row of some of them.
+    what is kept. Asked for fewer rows than there are speakers times emotions, it keeps one row of some of them, each
+    speaker and each emotion about equally often.
     """
     if max_utterances is None or len(utterances) <= max_utterances:
         return utterances
@@ -242,7 +243,11 @@ def subset(utterances: pd.DataFrame, max_utterances: int | None, seed: int = 0) 
     order = pd.Series(np.random.default_rng(seed).permutation(texts.nunique()), index=sorted(texts.unique()))
     cells = texts.map(order).groupby([utterances.speaker, utterances.emotion])
     kept = utterances[cells.rank(method="first") <= max(1, max_utterances // cells.ngroups)]
-    return kept.head(max_utterances).reset_index(drop=True)
+    if len(kept) > max_utterances:  # every emotion once, each with another speaker; then again, with the next ones
+        (speaker, speakers), (emotion, emotions) = (pd.factorize(kept[on], sort=True) for on in ("speaker", "emotion"))
+        turn = (speaker - emotion * max(1, len(speakers) // len(emotions))) % len(speakers)
+        kept = kept.iloc[np.sort(np.lexsort((emotion, turn))[:max_utterances])]
+    return kept.reset_index(drop=True)
 
 
 def listing_hash(corpus: str, data_dir: str | Path | None = None) -> str:

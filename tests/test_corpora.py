@@ -248,6 +248,8 @@ def test_subset_is_balanced_and_repeatable(asked):
     small = corpora.subset(table, asked)
     assert (small.groupby(["speaker", "emotion"]).size() == 3).all()
     assert len(corpora.subset(table, 5)) == 5
+    few = corpora.subset(table, 14)  # half as many as speakers times emotions
+    assert set(few.speaker.value_counts()) == {3, 4} and set(few.emotion.value_counts()) == {2}
     pd.testing.assert_frame_equal(small, corpora.subset(table, asked))
     assert not small.equals(corpora.subset(table, asked, seed=1))
     assert corpora.subset(table, None) is table
