@@ -16,7 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage, special, stats
 
+from serlib import transformer
+
 METHODS = ("grad_cam", "grad_cam_plus_plus", "score_cam", "smooth_grad")
+ATTENTION = ("attention_rollout",)  # of a ViT or BEiT; it does not know which class is asked about
 BASELINES = ("random", "energy")  # maps that know nothing of the model
 N_NOISY, NOISE = 16, 0.1  # SmoothGrad: noisy copies of a clip, and their noise as a share of the clip's range
 CONVOLUTIONS = (
@@ -46,6 +49,7 @@ def maps(
     grad_cam_plus_plus      the same, the gradient weighted place by place [2]_
     score_cam               filters weighted by the probability that is left when only what they see is kept [3]_
     smooth_grad             size of the gradient at the input, averaged over noisy copies of the clip [4]_
+    attention_rollout       how much of each patch reaches the answer of a ViT or BEiT, see `rollout`; of any class
     random                  uniform noise, other noise for each clip: a baseline
     energy                  the input itself, dB above the clip's lowest value: a baseline
     ======================  ==========================================================================================
@@ -58,7 +62,7 @@ def maps(
         Log-mel spectrograms, dB.
     target : int or sequence of int, shape (n_clips,)
         Class whose score is explained, for each clip.
-    method : one of `METHODS` or `BASELINES`
+    method : one of `METHODS`, `ATTENTION` or `BASELINES`
     layer : str, optional
         Name of the convolution that the first three methods look at; by default the model's last one.
     batch_size : int
@@ -94,8 +98,9 @@ def maps(
     .. [4] Smilkov, D. et al. (2017). SmoothGrad: removing noise by adding noise. arXiv:1706.03825
     """
     x = np.asarray(x, np.float32)
-    if method not in (*METHODS, *BASELINES):
-        raise ValueError(f"unknown method {method!r}; known: {', '.join((*METHODS, *BASELINES))}")
+    known = (*METHODS, *ATTENTION, *BASELINES)
+    if method not in known:
+        raise ValueError(f"unknown method {method!r}; known: {', '.join(known)}")
     if x.ndim != 3:
         raise ValueError(f"x must have shape (n_clips, n_frames, n_mels), not {x.shape}")
     target = np.broadcast_to(np.asarray(target, int), len(x))
@@ -106,6 +111,8 @@ def maps(
         return np.stack([rng.random(x.shape[1:], dtype=np.float32) for rng in of_clip])
     if method == "energy":
         return x - x.min(axis=(1, 2), keepdims=True)
+    if method == "attention_rollout":
+        return np.concatenate([_rolled_out(model, x[k : k + batch_size]) for k in range(0, len(x), batch_size)])
     check(model, x[:2])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The structure of `inputs`")  # tf-keras-vis wraps one input in a list
@@ -248,6 +255,47 @@ def _smooth_grad(model, clip, target, noise) -> np.ndarray:
         _of_target(np.full(len(noisy), target)), noisy, keepdims=True, normalize_map=False
     )  # keepdims: else the last axis, here frequency, is taken for colours and lost
     return np.asarray(gradient).mean(axis=0)
+
+
+def rollout(attention: np.ndarray, *, mean_pooling: bool = False) -> np.ndarray:
+    """Follow attention through all blocks: how much of each patch is in what the answer is made from.
+
+    Parameters
+    ----------
+    attention : ndarray, shape (n_clips, n_blocks, n_heads, n, n)
+        From `serlib.transformer.attention`; the class token is the first of the n.
+    mean_pooling : bool
+        The answer is made from the mean of the patches' tokens (BEiT), not from the class token (ViT).
+
+    Returns
+    -------
+    ndarray, shape (n_clips, n - 1)
+        Shares, from 0 to 1.
+
+    Notes
+    -----
+    Heads are averaged, and half of what a block puts out is taken to be what went in. What the MLPs do, and which
+    class is asked about, does not enter.
+
+    References
+    ----------
+    Abnar, S. and Zuidema, W. (2020). Quantifying attention flow in transformers. Proc. ACL. arXiv:2005.00928
+    """
+    steps = (attention.mean(axis=2) + np.eye(attention.shape[-1])) / 2
+    flow = steps[:, 0]
+    for k in range(1, steps.shape[1]):
+        flow = steps[:, k] @ flow
+    return flow[:, 1:, 1:].mean(axis=1) if mean_pooling else flow[:, 0, 1:]
+
+
+def _rolled_out(model, x) -> np.ndarray:
+    try:
+        attention = transformer.attention(model, x)
+    except ValueError as error:
+        raise ExplainError(f"{error}; attention_rollout is for the networks of notebooks 08 and 09") from error
+    grid = model.get_layer("patches").output.shape[1:3]
+    mean_pooling = len(model.get_layer("norm").output.shape) == 2
+    return _expand(rollout(attention, mean_pooling=mean_pooling).reshape(len(x), *grid), x.shape)
 
 
 def _expand(cam: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 from scipy import ndimage, special, stats
 
-from serlib import explain, features, metrics, models, synthetic
+from serlib import explain, features, metrics, models, synthetic, transformer
 
 N_FRAMES, N_MELS, N_CLASSES = 32, 16, 3
 
@@ -369,3 +369,32 @@ def test_means_have_intervals_over_speakers():
     speakers = np.repeat(["F1", "F2", "M1"], 20)
     low, high = metrics.mean_interval(values, speakers)
     assert low < 0.5 < high and low == pytest.approx(0.2) and high == pytest.approx(0.9)
+
+
+def test_rollout_by_hand():
+    """Two blocks, two heads, a class token and two patches."""
+    rng = np.random.default_rng(0)
+    attention = rng.dirichlet(np.ones(3), size=(1, 2, 2, 3))
+    first, second = (0.5 * attention[0, k].mean(axis=0) + 0.5 * np.eye(3) for k in range(2))
+    np.testing.assert_allclose(explain.rollout(attention)[0], (second @ first)[0, 1:])
+    np.testing.assert_allclose(explain.rollout(attention, mean_pooling=True)[0], (second @ first)[1:, 1:].mean(axis=0))
+
+
+@pytest.mark.parametrize("changes", [{}, transformer.BEIT], ids=["vit", "beit"])
+def test_rollout_of_a_network_that_listens_evenly_is_flat_and_knows_no_class(changes):
+    config = transformer.Config((16, 8), (4, 4), hidden_dim=8, num_layers=2, num_heads=2, mlp_dim=8, **changes)
+    model = transformer.classifier(config, 3)
+    x = np.random.default_rng(0).normal(size=(2, 16, 8)).astype("float32")
+    trained = explain.maps(model, x, 0, "attention_rollout")
+    assert trained.shape == x.shape and np.ptp(trained, axis=(1, 2)).min() > 0
+    np.testing.assert_array_equal(trained, explain.maps(model, x, 2, "attention_rollout"))
+    for layer in model.layers:
+        if layer.name.startswith("block"):
+            layer.attention.query.kernel.assign(np.zeros((8, 8)))  # nothing is asked, so all are heard alike
+            layer.attention.query.bias.assign(np.zeros(8))
+    np.testing.assert_allclose(np.ptp(explain.maps(model, x, 0, "attention_rollout"), axis=(1, 2)), 0, atol=1e-7)
+
+
+def test_rollout_wants_a_transformer(model, x):
+    with pytest.raises(explain.ExplainError, match="notebooks 08 and 09"):
+        explain.maps(model, x, 0, "attention_rollout")
