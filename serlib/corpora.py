@@ -250,6 +250,14 @@ def subset(utterances: pd.DataFrame, max_utterances: int | None, seed: int = 0) 
     return kept.reset_index(drop=True)
 
 
+def draw_evenly(utterances: pd.DataFrame, per_emotion: int, seed: int) -> pd.DataFrame:
+    """`per_emotion` clips of each emotion, the corpora of a pool taking turns; fewer where there are not so many."""
+    shuffled = utterances.sample(frac=1, random_state=seed)
+    turn = shuffled.groupby(["emotion", "corpus"]).cumcount().sort_values(kind="stable")
+    chosen = shuffled.loc[turn.index].groupby("emotion").head(per_emotion)
+    return utterances.loc[chosen.index.sort_values()].reset_index(drop=True)
+
+
 def listing_hash(corpus: str, data_dir: str | Path | None = None) -> str:
     """Cheap sign that a corpus changed on disk: a hash of its files' names, sizes and times.
 

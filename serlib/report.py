@@ -35,6 +35,11 @@ MODELS = {
     "cnn1d_lstm": "1-D CNN-LSTM",
     "decision_tree": "decision tree",
     "random_forest": "random forest",
+    "vit": "ViT",
+    "vit_published": "ViT, published weights",
+    "ast": "AST (overlapping patches)",
+    "beit": "BEiT, pre-trained here",
+    "beit_published": "BEiT, published weights",
 }
 RUN = ["notebook", "model", "variant", "train_corpora", "protocol", "part"]  # what one row of a score table is about
 MOST_SPEAKERS = 10  # that get a column of their own
