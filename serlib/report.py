@@ -414,6 +414,81 @@ def draw_confusions(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame
     return fig, pd.concat(counts, ignore_index=True)
 
 
+def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What pre-training was worth: UAR with and without, for each share of the labels, and the difference.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `read`. Variants hold ``scratch`` where a model was not pre-trained and ``labels_10`` where it had 10 % of
+        the labels; both starts of a share answered about the same clips.
+
+    Returns
+    -------
+    DataFrame
+        Columns train_corpora, sample (``default`` or such as ``paper_600``), protocol, share (per cent of the labels),
+        seeds, uar_pretrained, uar_scratch, gain (points), gain_low, gain_high, interval_over. The interval draws
+        speakers, or texts where there are fewer than three, for both starts at once.
+
+    Raises
+    ------
+    ValueError
+        The two starts of a share were not tested on the same clips.
+    """
+    on = ["train_corpora", "sample", "protocol", "share"]
+    told = predictions.variant.str.extract(r"^(paper_\d+|)_?(scratch|)_?(?:labels_(\d+)|)(?:default|)$")
+    table = predictions.assign(
+        sample=told[0].replace("", "default"),
+        start=told[1].replace("", "pretrained"),
+        share=told[2].fillna("100").where(told[0].notna()),
+    )
+    table = table.query("part == 'test'").dropna(subset="share").astype({"share": int})
+    rows = []
+    for key, part in table.groupby(on, sort=True):
+        starts = [part[part.start == start] for start in ("pretrained", "scratch")]
+        clips = [one[["seed", "utterance"]].sort_values(["seed", "utterance"]).to_numpy().tolist() for one in starts]
+        if not clips[1]:
+            continue
+        if clips[0] != clips[1]:
+            raise ValueError(f"{key}: the two starts were not tested on the same clips")
+        unit = "speaker" if part.speaker.nunique() >= 3 else "text"
+        counts = np.stack([confusions(one, unit)[0] for one in starts], axis=1)  # (n_units, 2, n_classes, n_classes)
+        uars = 100 * metrics.uar(counts.sum(axis=0))
+        low, high = metrics.interval(
+            counts, lambda drawn: 100 * (metrics.uar(drawn)[..., 0] - metrics.uar(drawn)[..., 1])
+        )
+        found = {"seeds": part.seed.nunique(), "uar_pretrained": uars[0], "uar_scratch": uars[1]}
+        found |= {"gain": uars[0] - uars[1], "gain_low": low, "gain_high": high, "interval_over": unit}
+        rows.append(dict(zip(on, key, strict=True)) | found)
+    return pd.DataFrame(rows)
+
+
+def draw_label_shares(table: pd.DataFrame) -> plt.Figure:
+    """UAR over the share of labels with and without pre-training, and below it the gain; a column a protocol.
+
+    `table` is from `label_shares`, of one corpus and sample.
+    """
+    protocols = [p for p in dict.fromkeys([*EVIDENCE, *table.protocol]) if p in set(table.protocol)]
+    fig, axes = plt.subplots(
+        2, len(protocols), figsize=(4.6 * len(protocols), 5), sharex=True, sharey="row", squeeze=False
+    )
+    for (top, bottom), protocol in zip(axes.T, protocols, strict=True):
+        part = table[table.protocol == protocol].sort_values("share")
+        places = np.arange(len(part))
+        top.plot(places, part.uar_pretrained, "o-", color="#332288", label="pre-trained")
+        top.plot(places, part.uar_scratch, "s--", color="#CC6677", label="from scratch")
+        bottom.vlines(places, part.gain_low, part.gain_high, color="#332288", linewidth=2)
+        bottom.plot(places, part.gain, "o", color="#332288")
+        bottom.axhline(0, color="black", linewidth=0.8)
+        bottom.set_xticks(places, [f"{share} %" for share in part.share])
+        bottom.set(xlabel="share of the labels", xlim=(-0.4, len(part) - 0.6))
+        top.set_title(protocol)
+    axes[0, 0].set_ylabel("UAR (%)")
+    axes[1, 0].set_ylabel("gain (points, 95 %)")
+    axes[0, 0].legend()
+    return fig
+
+
 def draw_by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     """UAR of models trained on a pool, for the clips of each of its corpora, one panel a protocol; figure and table.
 
