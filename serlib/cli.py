@@ -197,18 +197,38 @@ def features(
         raise typer.Exit(1) from error
 
 
+#: Those of `serlib.explain`, which are not read from there because that loads TensorFlow
+Method = StrEnum("Method", ["grad_cam", "grad_cam_plus_plus", "score_cam", "smooth_grad", "attention_rollout"])
+
+
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of notebook 04 or 06, such as build/notebooks/04_cnn.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Folder of a run of notebook 04, 05, 06, 08, 09 or 10, such as build/notebooks/04_cnn."),
+    ],
     recordings: Annotated[list[Path], typer.Argument(help="Sound files in any format that libsndfile reads.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="PNG to draw: for each recording, the places that spoke for its emotion.", dir_okay=False),
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(help="How --explain finds the places; default: grad_cam, attention_rollout for a transformer."),
+    ] = None,
 ) -> None:
     """Name the emotion of recordings with a model that a notebook left."""
     from serlib import predict as _predict  # loads TensorFlow
 
     try:
+        if explain and explain.suffix.lower() != ".png":
+            raise ValueError(f"{explain} is no name of a PNG; end it in .png")
         recogniser = _predict.load(run)
         answers = _predict.predict(recogniser, recordings)
+        if explain:
+            method = method or Method(_predict.default_method(recogniser))
+            _draw(recogniser, recordings, answers, explain, method)
     except (OSError, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error
@@ -223,6 +243,35 @@ def predict(
     Console().print(table)
     heard = f"the first {recogniser.seconds:.1f} s of each recording are heard"
     print(f"Trained on {recogniser.corpus}, acted speech; {heard}.")
+    if explain:
+        print(f"{explain} shows what spoke for the answers according to {method}; notebook 10 tests such maps.")
+
+
+def _draw(recogniser, recordings: list[Path], answers, path: Path, method: str) -> None:
+    """Explain the answers in one figure; nothing is written unless all recordings can be explained."""
+    import soundfile
+
+    from serlib import explain as _explain
+    from serlib import plots as _plots
+    from serlib import predict as _predict
+
+    x = _predict.inputs(recogniser, recordings)
+    try:
+        maps = _predict.relevance(recogniser, x, answers.emotion, method)
+    except _explain.ExplainError as error:
+        raise ValueError(f"{path} not written: {method} cannot explain {recogniser.model.name}: {error}") from error
+    titles = []
+    for recording, (_, answer) in zip(recordings, answers.iterrows(), strict=True):
+        name = recording.name if len(recording.name) <= 40 else f"{recording.name[:24]}…{recording.name[-15:]}"
+        title = f"{name}: {answer.emotion}, {answer[f'p_{answer.emotion}']:.0%}"
+        seconds = soundfile.info(recording).duration
+        if recogniser.features.n_frames and seconds > recogniser.seconds:
+            title += f" (cut to {recogniser.seconds:.2f} of {seconds:.2f} s)"
+        titles.append(title)
+    _plots.use_style()
+    times = recogniser.features.frames.times(x.shape[1])
+    fig = _plots.explanations(x, maps, times, titles, hertz=recogniser.hertz, method=method)
+    fig.savefig(path)
 
 
 def _line(key: str, value: str) -> str:

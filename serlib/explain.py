@@ -194,12 +194,18 @@ def convolution(model: keras.Model, name: str | None = None) -> keras.layers.Lay
     Raises
     ------
     ExplainError
-        No layer has the name, or it is not a convolution: tf-keras-vis would quietly take the convolution before it.
+        There is no convolution at all, no layer has the name, or it is not a convolution: tf-keras-vis would quietly
+        take the convolution before it.
     """
     found = [layer for layer in model.layers if isinstance(layer, CONVOLUTIONS)]
     known = f"the model's convolutions: {', '.join(layer.name for layer in found) or 'none'}"
     if name is None and found:
         return found[-1]
+    if name is None:
+        raise ExplainError(
+            "the model has no convolution that this method could look at; smooth_grad needs none (in the shell,"
+            " --method smooth_grad)"
+        )
     layer = next((layer for layer in model.layers if layer.name == name), None)
     if layer is None:
         raise ExplainError(f"there is no layer {name!r}; {known}")

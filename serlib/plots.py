@@ -25,6 +25,7 @@ COLOURS = {
     "surprise": "#AA4499",
 }
 CMAP = "cividis"  # even in lightness, the same to colour-blind readers
+LINE = "#CC3311"  # what is to stand out from grey
 
 STYLE: dict = {
     "figure.figsize": (7, 4),
@@ -56,6 +57,90 @@ def spectrogram(ax: Axes, image: np.ndarray, times: np.ndarray, *, ylabel: str =
     mesh = ax.pcolormesh(times, np.arange(len(image)), image, shading="nearest", rasterized=True, **options)
     ax.set(xlabel="time (s)", ylabel=ylabel)
     return mesh
+
+
+def frequency_axis(ax: Axes, hertz: np.ndarray) -> None:
+    """Label the rows of a spectrogram in hertz; `hertz` has shape (n_rows,) and ascends."""
+    ticks = [tick for tick in (250, 500, 1000, 2000, 4000, 8000) if hertz[0] <= tick <= hertz[-1]]
+    ax.set_yticks(np.interp(ticks, hertz, np.arange(len(hertz))), [f"{tick:,}" for tick in ticks])
+    ax.set_ylabel("frequency (Hz)")
+
+
+def relevance(axes: Sequence[Axes], image: np.ndarray, heat: np.ndarray, times: np.ndarray, hertz=None):
+    """A spectrogram in grey with a line around what reaches half of a relevance map's maximum, and the map.
+
+    Parameters
+    ----------
+    axes : sequence of two Axes
+    image : ndarray, shape (n_rows, n_frames)
+        What the model was fed: mel bands in dB, or any features.
+    heat : ndarray, same shape
+        From `serlib.explain.maps`, transposed.
+    times : ndarray, shape (n_frames,)
+        Seconds.
+    hertz : ndarray, shape (n_rows,), optional
+        Centres of the mel bands. Without it the rows are no spectrum, and each is drawn over its own range, since
+        features have different units.
+
+    Returns
+    -------
+    tuple of two QuadMesh
+        For a colour bar each: dB relative to the clip's loudest place (without `hertz`, share of the row's range), and
+        share of the map's maximum.
+    """
+    picture_ax, map_ax = axes
+    if hertz is None:
+        low, high = image.min(axis=1, keepdims=True), image.max(axis=1, keepdims=True)
+        image, limits = (image - low) / np.maximum(high - low, 1e-12), {"vmin": 0, "vmax": 1}
+    else:
+        image, limits = image - image.max(), {"vmin": -80, "vmax": 0}
+    share = heat / max(heat.max(), 1e-12)
+    picture = spectrogram(picture_ax, image, times, ylabel="feature row", cmap="Greys", **limits)
+    glow = spectrogram(map_ax, share, times, ylabel="feature row", vmin=0, vmax=1)
+    if share.max() > 0:
+        picture_ax.contour(times, np.arange(len(share)), share, levels=[0.5], colors=[LINE], linewidths=1.4)
+    else:
+        map_ax.text(0.5, 0.5, "the map is zero", color="white", ha="center", transform=map_ax.transAxes)
+    if hertz is not None:
+        for ax in axes:
+            frequency_axis(ax, hertz)
+    return picture, glow
+
+
+def explanations(
+    images: np.ndarray,
+    maps: np.ndarray,
+    times: np.ndarray,
+    titles: Sequence[str],
+    *,
+    hertz: np.ndarray | None = None,
+    method: str = "grad_cam",
+) -> Figure:
+    """One row of panels a recording, drawn by `relevance` on common axes.
+
+    Parameters
+    ----------
+    images, maps : ndarray, shape (n_clips, n_frames, n_rows)
+        As `serlib.predict` gives them.
+    times, hertz
+        See `relevance`.
+    titles : sequence of str, shape (n_clips,)
+    method : str
+        Named beside the maps.
+    """
+    fig = Figure(figsize=(10, 0.4 + 2.7 * len(images)), layout="constrained")
+    grid = fig.subplots(len(images), 2, sharex=True, sharey=True, squeeze=False)
+    of_rows = "level (dB re maximum)" if hertz is not None else "share of the row's range"
+    for axes, image, heat, title in zip(grid, images, maps, titles, strict=True):
+        picture, glow = relevance(axes, image.T, heat.T, times, hertz)
+        fig.colorbar(picture, ax=axes[0], label=of_rows)
+        bar = fig.colorbar(glow, ax=axes[1], label="relevance (share of maximum)")
+        bar.add_lines([0.5], [LINE], [1.4])
+        axes[0].set_title(title, loc="left", parse_math=False)  # a file's name may hold $ signs
+        axes[1].set_title(method, loc="right", parse_math=False)
+        for ax in axes:
+            ax.label_outer()
+    return fig
 
 
 def confusion(ax: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:

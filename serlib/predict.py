@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import librosa
 import numpy as np
 import pandas as pd
 
@@ -43,6 +44,13 @@ class Recogniser:
         """How much of a recording is heard, from its start."""
         return self.features.frames.n_samples(self.features.n_frames or 1) / self.features.frames.sr
 
+    @property
+    def hertz(self) -> np.ndarray | None:
+        """Centre of each mel band, shape (n_mels,); None where the model is fed other rows than mel bands."""
+        if self.features.names != ("log_mel",):
+            return None
+        return librosa.mel_frequencies(self.features.n_mels + 2, fmax=self.features.frames.sr / 2)[1:-1]
+
 
 def load(run: str | Path) -> Recogniser:
     """Load what a notebook left in its folder.
@@ -57,19 +65,24 @@ def load(run: str | Path) -> Recogniser:
     FileNotFoundError
         There is no finished run with a model; says which notebooks leave one.
     ValueError
-        The run does not say what its model is fed: notebooks 05, 07 and 13 prepare their inputs themselves.
+        The run does not say what its model is fed: the 1-D network of notebook 13 gets rows that are changed outside
+        of it, and runs made before notebooks 05 and 13 recorded their input do not tell.
     """
     import keras
+
+    from serlib import transformer  # noqa: F401  Keras finds the layers of a saved ViT by name
 
     run = Path(run)
     if not (run / "run.json").is_file() or not (run / "model.keras").is_file():
         raise FileNotFoundError(
-            f"{run} holds no finished run with a model: run notebook 04 or 06, which leave one in build/notebooks, or "
-            "`make report`, which leaves several in build/demo/runs"
+            f"{run} holds no finished run with a model: run notebook 04, 05, 06, 08, 09 or 10, which leave one in"
+            " build/notebooks, or `make report`, which leaves several in build/demo/runs"
         )
     record = json.loads((run / "run.json").read_text())
     if not record.get("features") or not record.get("classes"):
-        raise ValueError(f"{run / 'run.json'} does not say what its model is fed: take a run of notebook 04 or 06")
+        raise ValueError(
+            f"{run / 'run.json'} does not say what its model is fed: take a new run of notebook 04, 05, 06, 08, 09 or 10"
+        )
     wanted = FeatureSet(**record["features"] | {"frames": Frames(**record["features"]["frames"])})
     model = keras.saving.load_model(run / "model.keras")
     return Recogniser(model, record["classes"], wanted, record["corpus"]["name"])
@@ -99,3 +112,38 @@ def predict(recogniser: Recogniser, paths: Sequence[str | Path]) -> pd.DataFrame
     emotions = [recogniser.classes[k] for k in p.argmax(axis=1)]
     table = pd.DataFrame({"path": list(map(str, paths)), "emotion": emotions})
     return pd.concat([table, pd.DataFrame(p, columns=[f"p_{name}" for name in recogniser.classes])], axis=1)
+
+
+def default_method(recogniser: Recogniser) -> str:
+    """What `relevance` can tell of any such network: attention rollout of a transformer, else Grad-CAM."""
+    from serlib import transformer
+
+    has_attention = any(isinstance(layer, transformer.Block) for layer in recogniser.model.layers)
+    return "attention_rollout" if has_attention else "grad_cam"
+
+
+def relevance(recogniser: Recogniser, x: np.ndarray, emotions: Sequence[str], method: str = "grad_cam") -> np.ndarray:
+    """How much each place of the inputs raised the score of an emotion; see `serlib.explain.maps`.
+
+    Parameters
+    ----------
+    recogniser : Recogniser
+    x : ndarray, shape (n_clips, n_frames, n_rows)
+        From `inputs`.
+    emotions : sequence of str, shape (n_clips,)
+        The emotion that each map is to explain; those of `predict`, as a rule.
+    method : one of `serlib.explain.METHODS` or ``attention_rollout``
+
+    Returns
+    -------
+    ndarray of float32, shape (n_clips, n_frames, n_rows)
+        Zero or more, not scaled.
+
+    Raises
+    ------
+    ExplainError
+        The model cannot be explained, or has no convolution for this method; `smooth_grad` needs none.
+    """
+    from serlib import explain
+
+    return explain.maps(recogniser.model, x, [recogniser.classes.index(emotion) for emotion in emotions], method)

@@ -1,11 +1,13 @@
 import json
 
+import keras
+import matplotlib.image
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from serlib import corpora, listening, models, training
-from serlib.cli import app
+from serlib import corpora, explain, listening, models, plots, training, transformer
+from serlib.cli import Method, app
 from serlib.features import FeatureSet
 
 
@@ -86,7 +88,7 @@ def test_features_fills_the_cache_and_says_where(data, tmp_path, monkeypatch):
 def test_predict_names_the_emotion_or_the_remedy(tmp_path, tone):
     clip = tone(tmp_path / "clip.wav")
     result = CliRunner().invoke(app, ["predict", str(tmp_path), str(clip)])
-    assert result.exit_code == 1 and "run notebook 04 or 06" in result.stderr
+    assert result.exit_code == 1 and "run notebook 04, 05, 06, 08, 09 or 10" in result.stderr
     model = models.cnn_lstm(np.random.default_rng(0).normal(size=(4, 16, 8)).astype("float32"), 2)
     wanted = FeatureSet(("log_mel",), n_mels=8, n_frames=16)
     about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": corpora.load("mini")}
@@ -99,3 +101,45 @@ def test_predict_names_the_emotion_or_the_remedy(tmp_path, tone):
     assert "clip.wav" in result.stdout and "the first 0.3 s of each recording are heard" in result.stdout
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(tmp_path / "none.wav")])
     assert result.exit_code == 1 and "none.wav" in result.stderr
+
+
+def test_predict_draws_why_or_nothing(tmp_path, monkeypatch):
+    assert tuple(Method) == (*explain.METHODS, *explain.ATTENTION)
+    mini = corpora.load("mini")
+    model = models.cnn_lstm(np.random.default_rng(0).normal(-40, 15, size=(4, 32, 16)).astype("float32"), 2)
+    wanted = FeatureSet(("log_mel",), n_mels=16, n_frames=32)
+    about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": mini, "classes": ["anger", "fear"]}
+    training.write_run(tmp_path, model=model, features=wanted, **about)
+    drawn, draw = [], plots.explanations
+    monkeypatch.setattr(plots, "explanations", lambda *a, **options: drawn.append(a) or draw(*a, **options))
+    png = tmp_path / "why.png"
+    ask = ["predict", str(tmp_path), *map(str, mini.utterances.path.iloc[:2]), "--explain", str(png)]
+    assert CliRunner().invoke(app, [*ask, str(tmp_path / "none.wav")]).exit_code == 1 and not png.exists()
+    result = CliRunner().invoke(app, ask)
+    assert result.exit_code == 0 and f"{png} shows" in result.stdout, result.output
+    height, width, _ = matplotlib.image.imread(png).shape
+    assert width == 1300 and 600 < height < 900
+    ((x, maps, times, titles),) = drawn
+    answers = json.loads(CliRunner().invoke(app, [*ask, "--json"]).stdout)
+    target = [("anger", "fear").index(answer["emotion"]) for answer in answers]
+    np.testing.assert_allclose(maps, explain.maps(model, x, target), atol=1e-6)
+    assert len(times) == 32 and maps.max() > 0
+    for title, answer, clip in zip(titles, answers, mini.utterances.itertuples(), strict=False):
+        share = f"{answer['p_' + answer['emotion']]:.0%}"
+        name = answer["path"].split("/")[-1]
+        assert title == f"{name}: {answer['emotion']}, {share} (cut to 0.62 of {clip.seconds:.2f} s)"
+    png.unlink()
+    result = CliRunner().invoke(app, [*ask[:-1], str(tmp_path / "why.wav")])
+    assert result.exit_code == 1 and "end it in .png" in result.stderr and not (tmp_path / "why.wav").exists()
+    frames = keras.Input((32, 16))
+    lstm = keras.Model(frames, keras.layers.Dense(2)(keras.layers.LSTM(4)(frames)))
+    training.write_run(tmp_path, model=lstm, features=wanted, **about)
+    result = CliRunner().invoke(app, ask)
+    assert result.exit_code == 1 and "--method smooth_grad" in result.stderr and not png.exists()
+    assert result.stdout == "" and len(result.stderr.splitlines()) == 1
+    result = CliRunner().invoke(app, [*ask, "--method", "smooth_grad"])
+    assert result.exit_code == 0 and png.exists()
+    vit = transformer.classifier(transformer.Config((32, 16), (8, 8), hidden_dim=8, num_layers=1, num_heads=2), 2)
+    training.write_run(tmp_path, model=vit, features=wanted, **about)
+    result = CliRunner().invoke(app, ask)
+    assert result.exit_code == 0 and "according to attention_rollout" in result.stdout

@@ -80,3 +80,45 @@ def test_learning_curves_tell_training_from_validation():
         assert sorted(drawn) == sorted(expected)
     assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["training", "validation"]
     plt.close(fig)
+
+
+def relevance_of_one_place(hertz=None):
+    """Panels of 8 rows and 6 frames whose map and picture are highest at row 5, frame 2."""
+    fig, axes = plt.subplots(1, 2)
+    image, heat = np.full((8, 6), -90.0), np.zeros((8, 6))
+    image[5, 2], heat[5, 2], heat[1, 1] = 10, 4, 1
+    meshes = plots.relevance(axes, image, heat, np.arange(6) * 0.02, hertz)
+    plt.close(fig)
+    return axes, meshes
+
+
+def test_relevance_is_drawn_in_seconds_and_hertz():
+    hertz = np.array([200, 400, 600, 1000, 1500, 2000, 3000, 4500])
+    axes, (picture, glow) = relevance_of_one_place(hertz)
+    for ax in axes:
+        assert ax.get_xlabel() == "time (s)" and ax.get_ylabel() == "frequency (Hz)"
+        assert ax.get_xlim() == pytest.approx((-0.01, 0.11)) and ax.get_ylim() == pytest.approx((-0.5, 7.5))
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["250", "500", "1,000", "2,000", "4,000"]
+        np.testing.assert_allclose(ax.get_yticks(), [0.25, 1.5, 3, 5, 6 + 1000 / 1500])
+    assert picture.get_clim() == (-80, 0) and picture.get_array().max() == 0
+    assert glow.get_array()[5, 2] == 1 and glow.get_array()[1, 1] == 0.25
+    (line,) = [c for c in axes[0].collections if c is not picture]
+    (outline,) = line.get_paths()
+    np.testing.assert_allclose(outline.get_extents().get_points(), [[0.03, 4.5], [0.05, 5.5]], atol=1e-9)
+
+
+def test_relevance_of_other_features_claims_no_hertz():
+    axes, (picture, _) = relevance_of_one_place()
+    assert [ax.get_ylabel() for ax in axes] == ["feature row"] * 2
+    assert picture.get_clim() == (0, 1) and picture.get_array()[5].tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_explanations_have_a_row_a_recording_and_labelled_colour_bars():
+    maps = np.stack([np.eye(6, 8), np.zeros((6, 8))])
+    titles = ["a$b$c.wav: anger, 60%", "b.wav: fear, 50%"]
+    fig = plots.explanations(maps - 50, maps, np.arange(6) * 0.02, titles, hertz=np.linspace(100, 7000, 8))
+    panels, bars = fig.axes[:4], fig.axes[4:]
+    assert [ax.get_title(loc="left") for ax in panels[::2]] == titles
+    assert [ax.get_title(loc="right") for ax in panels[1::2]] == ["grad_cam"] * 2
+    assert [ax.get_ylabel() for ax in bars] == ["level (dB re maximum)", "relevance (share of maximum)"] * 2
+    assert [text.get_text() for text in panels[3].texts] == ["the map is zero"] and not panels[1].texts

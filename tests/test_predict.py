@@ -1,9 +1,10 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 
-from serlib import audio, corpora, features, models, predict, training
+from serlib import audio, corpora, explain, features, models, predict, training
 
 WANTED = features.FeatureSet(("log_mel",), n_mels=16, n_frames=32)
 CLASSES = ["anger", "fear", "sadness"]
@@ -32,8 +33,32 @@ def test_a_saved_run_answers_as_its_model_did(run, tmp_path, tone):
     assert table.emotion.tolist() == [CLASSES[k] for k in expected.argmax(axis=1)]
 
 
+def test_relevance_is_the_map_of_the_emotion_asked_for(run):
+    recogniser = predict.load(run)
+    x = predict.inputs(recogniser, corpora.load("mini").utterances.path[:2])
+    for method in ("grad_cam", "smooth_grad"):
+        ours = predict.relevance(recogniser, x, ["sadness", "anger"], method)
+        np.testing.assert_allclose(ours, explain.maps(recogniser.model, x, [2, 0], method), atol=1e-6)
+        assert ours.shape == x.shape and ours.max() > 0
+    assert len(recogniser.hertz) == 16
+    tone = np.sin(2 * np.pi * recogniser.hertz[9] * np.arange(9920) / audio.SR)
+    assert features.extract(tone, WANTED)[:, 16].argmax() == 9, "hertz are those of the band that hears them"
+
+
+def test_an_lstm_alone_has_maps_without_a_convolution(run):
+    frames = keras.Input((32, 4))
+    lstm = keras.Model(frames, keras.layers.Dense(3)(keras.layers.LSTM(4)(frames)))
+    wanted = features.FeatureSet(("mfcc",), n_mfcc=4, n_frames=32)
+    recogniser = predict.Recogniser(lstm, CLASSES, wanted, "mini")
+    assert recogniser.hertz is None, "coefficients have no frequency"
+    x = predict.inputs(recogniser, corpora.load("mini").utterances.path[:1]) / 100
+    with pytest.raises(explain.ExplainError, match=r"no convolution .* smooth_grad needs none"):
+        predict.relevance(recogniser, x, ["fear"])
+    assert predict.relevance(recogniser, x, ["fear"], "smooth_grad").max() > 0
+
+
 def test_what_is_no_finished_run_is_named(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no finished run with a model: run notebook 04 or 06"):
+    with pytest.raises(FileNotFoundError, match="holds no finished run with a model: run notebook 04, 05, 06 or 10"):
         predict.load(tmp_path)
     record = json.loads((run / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(record | {"features": None}))
