@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import keras
 
 
+USABLE = "04, 05, 06, 08, 09 or 10"  # notebooks that leave a model and say what it is fed
+
+
 @dataclass(frozen=True)
 class Recogniser:
     """A trained model with all that is needed to ask it about a recording.
@@ -75,14 +78,12 @@ def load(run: str | Path) -> Recogniser:
     run = Path(run)
     if not (run / "run.json").is_file() or not (run / "model.keras").is_file():
         raise FileNotFoundError(
-            f"{run} holds no finished run with a model: run notebook 04, 05, 06, 08, 09 or 10, which leave one in"
+            f"{run} holds no finished run with a model: run notebook {USABLE}, which leave one in"
             " build/notebooks, or `make report`, which leaves several in build/demo/runs"
         )
     record = json.loads((run / "run.json").read_text())
     if not record.get("features") or not record.get("classes"):
-        raise ValueError(
-            f"{run / 'run.json'} does not say what its model is fed: take a new run of notebook 04, 05, 06, 08, 09 or 10"
-        )
+        raise ValueError(f"{run / 'run.json'} does not say what its model is fed: take a new run of notebook {USABLE}")
     wanted = FeatureSet(**record["features"] | {"frames": Frames(**record["features"]["frames"])})
     model = keras.saving.load_model(run / "model.keras")
     return Recogniser(model, record["classes"], wanted, record["corpus"]["name"])

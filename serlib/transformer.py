@@ -370,7 +370,9 @@ def attention(model: keras.Model, x: np.ndarray) -> np.ndarray:
     asked = [layer.output[1] for layer in model.layers if isinstance(layer, Block)]
     if not asked:
         raise ValueError(f"{model.name} is no transformer of serlib: it has no attention to show")
-    answers = keras.Model(model.input, asked)(x, training=False)
+    answers = keras.tree.flatten(
+        keras.Model(model.input, asked)(x, training=False)
+    )  # one block alone comes without list
     return np.stack([ops.convert_to_numpy(answer) for answer in answers], axis=1)
 
 

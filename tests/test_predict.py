@@ -58,7 +58,7 @@ def test_an_lstm_alone_has_maps_without_a_convolution(run):
 
 
 def test_what_is_no_finished_run_is_named(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no finished run with a model: run notebook 04, 05, 06 or 10"):
+    with pytest.raises(FileNotFoundError, match=f"with a model: run notebook {predict.USABLE}"):
         predict.load(tmp_path)
     record = json.loads((run / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(record | {"features": None}))
