@@ -413,6 +413,8 @@ def block_mask(rng: np.random.Generator, n_clips: int, grid: tuple[int, int], sh
     -----
     A rectangle has at least 1/12 of the patches (their 16 of 196) and an aspect between 0.3 and 1 / 0.3.
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is to be between 0 and 1, not {share}")
     rows, columns = grid
     total, least = rows * columns, max(1, rows * columns // 12)
     masks = np.zeros((n_clips, rows, columns), bool)
@@ -477,8 +479,14 @@ def from_pretrained(
         weights = load_file(folder / FILES[1])
     except Exception as error:  # safetensors has an exception of its own; whatever it is, the file is named
         raise WeightsError(f"{folder} does not hold a readable {' and '.join(FILES)}: {error}") from error
-    config = replace(_config(told, folder), dropout=dropout, drop_path=drop_path)
-    weights = {re.sub(r"^(vit|beit)\.", "", name): value for name, value in weights.items()}
+    try:
+        config = replace(_config(told, folder), dropout=dropout, drop_path=drop_path)
+    except KeyError as error:
+        raise WeightsError(f"{folder / FILES[0]} does not say {error}, or is not of a ViT or BEiT") from error
+    plain = {re.sub(r"^(vit|beit)\.", "", name): value for name, value in weights.items()}
+    if len(plain) < len(weights):
+        raise WeightsError(f"{folder / FILES[1]} normalises twice before its head: that is not known here")
+    weights = plain
     old_grid = config.grid
     config = replace(config, image_shape=tuple(image_shape or config.image_shape))
     if n_classes is None and "lm_head.weight" in weights:
@@ -620,11 +628,26 @@ def _fitted(value: np.ndarray, variable, old: tuple[int, int], new: tuple[int, i
     if old == new or not variable.path.startswith("position"):
         return value
     if value.ndim == 3:  # (1, n, d), the class token first
-        return np.concatenate([value[:, :1], _resized(value[0, 1:], old, new, "bicubic")[None]], axis=1)
+        return np.concatenate([value[:, :1], _resized(value[0, 1:], old, new, _cubic)[None]], axis=1)
     old, new = ((2 * height - 1, 2 * width - 1) for height, width in (old, new))
-    return np.concatenate([_resized(value[:-3], old, new, "bilinear"), value[-3:]])
+    return np.concatenate([_resized(value[:-3], old, new, _linear), value[-3:]])
 
 
-def _resized(table: np.ndarray, old, new, how: str) -> np.ndarray:
-    picture = ops.image.resize(table.reshape(*old, -1), new, interpolation=how, data_format="channels_last")
-    return ops.convert_to_numpy(picture).reshape(new[0] * new[1], -1)
+def _resized(table: np.ndarray, old, new, kernel) -> np.ndarray:
+    """Interpolate as torch does, the edge repeated: Keras's backends differ from it and from each other in bicubic."""
+    picture = table.reshape(*old, -1)
+    for before, after in zip(old, new, strict=True):  # down, then across
+        place = (np.arange(after)[:, None] + 0.5) * before / after - 0.5
+        near = np.floor(place) + np.arange(-1, 3)  # four old places for each new one
+        values = picture[near.clip(0, before - 1).astype(int)]
+        picture = np.einsum("nk,nk...->n...", kernel(abs(place - near)), values).swapaxes(0, 1)
+    return picture.reshape(-1, table.shape[-1]).astype(np.float32)
+
+
+def _linear(distance):
+    return np.maximum(1 - distance, 0)
+
+
+def _cubic(distance, a=-0.75):  # torch's and OpenCV's a; others take -0.5
+    d = distance
+    return np.where(d < 1, ((a + 2) * d - (a + 3)) * d**2 + 1, a * (((d - 5) * d + 8) * d - 4))
