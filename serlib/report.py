@@ -46,7 +46,7 @@ MOST_SPEAKERS = 10  # that get a column of their own
 SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", "uar_seed_min", "uar_seed_max"]
 SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_f1", "constant_wa"]
 EVIDENCE = ("random", "speaker_independent")
-PALETTE = ("#888888", "#CC6677", "#332288", "#117733")  # of models, where several share a panel
+PALETTE = ("#888888", "#CC6677", "#332288", "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
 VARIANTS = ("default", "paper_600")  # those over the emotions themselves
 
 
@@ -460,7 +460,8 @@ def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
         found = {"seeds": part.seed.nunique(), "uar_pretrained": uars[0], "uar_scratch": uars[1]}
         found |= {"gain": uars[0] - uars[1], "gain_low": low, "gain_high": high, "interval_over": unit}
         rows.append(dict(zip(on, key, strict=True)) | found)
-    return pd.DataFrame(rows)
+    gains = ["gain", "gain_low", "gain_high", "interval_over"]
+    return pd.DataFrame(rows, columns=[*on, "seeds", "uar_pretrained", "uar_scratch", *gains])
 
 
 def draw_label_shares(table: pd.DataFrame) -> plt.Figure:

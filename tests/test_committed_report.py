@@ -46,8 +46,10 @@ def test_every_test_utterance_is_predicted_once(predictions):
     key = ["model", "variant", "train_corpora", "protocol", "seed"]
     assert not test.duplicated([*key, "utterance"]).any()
     counts = test.groupby(key).size().reset_index(name="n")
-    everybody = {"tess": 2800, "mini": 560, "ravdess+savee": 1920, POOL: 12_145, f"{POOL}_paper_600": 7 * 600 + 192}
-    variants = counts.variant.where(counts.variant == "paper_600", "default")  # the others test the whole corpus too
+    everybody = {"tess": 2800, "ravdess": 1440, "mini": 560, "ravdess+savee": 1920, POOL: 12_145}
+    everybody[f"{POOL}_paper_600"] = 7 * 600 + 192
+    sampled = counts.variant.str.startswith("paper_600")
+    variants = np.where(sampled, "paper_600", "default")  # the other variants test the whole corpus too
     on = zip(counts.train_corpora, variants, strict=True)
     counts["everybody"] = [everybody[report.label(*trained)] for trained in on]
     whole = counts[counts.protocol == "speaker_independent"]
@@ -56,7 +58,7 @@ def test_every_test_utterance_is_predicted_once(predictions):
     # one more where both names of one sound are drawn (RAVDESS has a pair)
     assert (part.n - np.ceil(part.everybody / 5)).isin([0, 1]).all()
     seeds = counts[counts.train_corpora == "tess"].groupby(["model", "protocol"]).seed.agg(set)
-    assert all(found == {1, 2, 3} for found in seeds)
+    assert all(found == {1, 2, 3} for found in seeds.drop(index="ast", level="model")), "AST is one run"
     assert set(predictions.notebook) == {path.stem for path in PREDICTIONS.glob("[0-9]*.parquet")} - {
         path.stem for path in PREDICTIONS.glob("*_history.parquet")
     }

@@ -178,6 +178,29 @@ def test_what_was_trained_on_has_a_name(folder):
     assert [report.label(*on) for on in report.trained(both)] == ["tess", "a+b_paper_600"]
 
 
+def test_what_labels_were_worth():
+    """Two starts on the same clips of three speakers; the gain is their difference, and so is its interval."""
+    tables = []
+    for variant, right in (("default", 18), ("scratch", 12), ("labels_10", 9), ("scratch_labels_10", 9)):
+        tables += [rows("random", speaker, right, 20 - right).assign(variant=variant) for speaker in ("A", "B", "C")]
+    tables += [rows("random", "A", 20, 0).assign(variant=variant) for variant in ("snr_10", "explained", "game")]
+    predictions = pd.concat(tables, ignore_index=True)
+    predictions["predicted"] = predictions.filter(like="p_").idxmax(axis=1).str.removeprefix("p_")
+    table = report.label_shares(predictions)
+    assert table.share.tolist() == [10, 100] and set(table["sample"]) == {"default"}
+    assert table.gain.round(6).tolist() == [0, 30] and table.interval_over.tolist() == ["speaker", "speaker"]
+    np.testing.assert_allclose(table[["gain_low", "gain_high"]], [[0, 0], [30, 30]])  # all speakers gain alike
+    fig = report.draw_label_shares(table)
+    assert [label.get_text() for label in fig.axes[1].get_xticklabels()] == ["10 %", "100 %"]
+    with pytest.raises(ValueError, match="not tested on the same clips"):
+        report.label_shares(predictions.drop(index=0))
+    paper = predictions.assign(
+        variant=predictions.variant.map({"default": "paper_600", "scratch": "paper_600_scratch"})
+    )
+    assert report.label_shares(paper.dropna(subset="variant"))["sample"].tolist() == ["paper_600"]
+    assert report.label_shares(predictions.query("variant == 'default'")).empty
+
+
 def test_update_readme(folder):
     predictions, _ = collected(folder)
     both = pd.concat([predictions, pooled(predictions)])
