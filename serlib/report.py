@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -504,9 +505,12 @@ def draw_by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]
         for y, corpus in enumerate(corpora):
             ax.plot([100 / n_emotions[corpus]] * 2, [y - 0.4, y + 0.4], color="black", linestyle=":", linewidth=1)
         by_model = table.query("protocol == @protocol").groupby("model", sort=False)
-        for (model, part), marker, colour in zip(by_model, "sov^", PALETTE, strict=False):
-            rows = part.corpus.map(corpora.index)
-            ax.scatter(part.uar, rows, s=50, marker=marker, color=colour, label=MODELS.get(model, model), zorder=3)
+        shifts = np.linspace(0.25, -0.25, by_model.ngroups) if by_model.ngroups > 1 else [0]
+        for (model, part), shift, marker, colour in zip(
+            by_model, shifts, cycle("sov^DX"), cycle(PALETTE), strict=False
+        ):
+            rows = part.corpus.map(corpora.index) + shift
+            ax.scatter(part.uar, rows, s=40, marker=marker, color=colour, label=MODELS.get(model, model), zorder=3)
         ax.set_yticks(range(len(corpora)), corpora)
         ax.set(title=protocol, xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.5, len(corpora) - 0.5))
         ax.label_outer()
