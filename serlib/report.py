@@ -13,7 +13,6 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -507,7 +506,7 @@ def draw_by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]
         by_model = table.query("protocol == @protocol").groupby("model", sort=False)
         shifts = np.linspace(0.25, -0.25, by_model.ngroups) if by_model.ngroups > 1 else [0]
         for (model, part), shift, marker, colour in zip(
-            by_model, shifts, cycle("sov^DX"), cycle(PALETTE), strict=False
+            by_model, shifts, itertools.cycle("sov^DX"), itertools.cycle(PALETTE), strict=False
         ):
             rows = part.corpus.map(corpora.index) + shift
             ax.scatter(part.uar, rows, s=40, marker=marker, color=colour, label=MODELS.get(model, model), zorder=3)
