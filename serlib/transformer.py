@@ -370,9 +370,8 @@ def attention(model: keras.Model, x: np.ndarray) -> np.ndarray:
     asked = [layer.output[1] for layer in model.layers if isinstance(layer, Block)]
     if not asked:
         raise ValueError(f"{model.name} is no transformer of serlib: it has no attention to show")
-    answers = keras.tree.flatten(
-        keras.Model(model.input, asked)(x, training=False)
-    )  # one block alone comes without list
+    answers = keras.Model(model.input, asked)(x, training=False)
+    answers = answers if len(asked) > 1 else [answers]  # one output comes without its list
     return np.stack([ops.convert_to_numpy(answer) for answer in answers], axis=1)
 
 
@@ -495,7 +494,7 @@ def from_pretrained(
         raise WeightsError(f"{folder} has no classes of its own: say how many there are, n_classes=…")
     else:
         model = classifier(config, n_classes or len(weights["classifier.weight"]), normalise)
-    fresh = r"(logits|norm)/" if n_classes else r"(?!)"
+    fresh = ("logits/", "norm/")[: 1 + config.mean_pooling] if n_classes else ()  # BEiT normalises in its head
     of_normalise = {id(variable) for variable in normalise.variables} if normalise else set()
     used = set()
     for variable in model.variables:
@@ -503,7 +502,7 @@ def from_pretrained(
             continue
         name = _published_name(variable.path, config)
         if name not in weights or (n_classes and name.startswith("classifier.")):
-            if re.match(fresh, variable.path):
+            if variable.path.startswith(fresh):
                 continue
             raise WeightsError(f"{folder / FILES[1]} has no weight {name}, which {FILES[0]} leads to expect")
         value = _fitted(weights[name], variable, old_grid, config.grid)
