@@ -193,7 +193,11 @@ def _encode(config, h):
 
 
 _saved = keras.saving.register_keras_serializable(package="serlib")
-_SMALL = keras.initializers.TruncatedNormal(stddev=0.02)
+
+
+def _small():
+    """Made anew for each weight: an initializer draws its seed when it is made, and the same numbers ever after."""
+    return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
 @_saved
@@ -201,7 +205,7 @@ class ClassToken(layers.Layer):
     """Put a learned token before the others."""
 
     def build(self, shape):
-        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer=_SMALL, name="token")
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer=_small(), name="token")
 
     def call(self, h):
         return ops.concatenate([ops.repeat(self.token, ops.shape(h)[0], axis=0), h], axis=1)
@@ -212,7 +216,7 @@ class MaskToken(layers.Layer):
     """Replace hidden tokens by a learned one."""
 
     def build(self, h_shape, hidden_shape):
-        self.token = self.add_weight(shape=(1, 1, h_shape[-1]), initializer=_SMALL, name="token")
+        self.token = self.add_weight(shape=(1, 1, h_shape[-1]), initializer=_small(), name="token")
 
     def call(self, h, hidden):
         return ops.where(hidden[..., None], ops.convert_to_tensor(self.token), h)
@@ -223,7 +227,7 @@ class PositionEmbedding(layers.Layer):
     """Add a learned vector to each token."""
 
     def build(self, shape):
-        self.table = self.add_weight(shape=(1, *shape[1:]), initializer=_SMALL, name="table")
+        self.table = self.add_weight(shape=(1, *shape[1:]), initializer=_small(), name="table")
 
     def call(self, h):
         return h + self.table
