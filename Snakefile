@@ -24,11 +24,9 @@ SHARED_CODE = [  # what can change a prediction
         "sources", "listening", "corpora", "synthetic", "splits", "metrics", "audio", "features", "training", "models",
     )
 ]  # fmt: skip
-OWN_CODE = {  # what can change some notebooks alone
-    "08_vit": [Path("serlib/transformer.py")],
-    "09_beit": [Path("serlib/transformer.py")],
-    "10_grad_cam": [Path("serlib/explain.py")],
-}
+OWN_CODE = dict.fromkeys(  # what can change some notebooks alone
+    ["08_vit", "09_beit", "10_grad_cam"], [Path("serlib/transformer.py"), Path("serlib/explain.py")]
+)
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log
 

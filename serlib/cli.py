@@ -215,7 +215,9 @@ def predict(
     ] = None,
     method: Annotated[
         Method | None,
-        typer.Option(help="How --explain finds the places; default: grad_cam, attention_rollout for a transformer."),
+        typer.Option(
+            help="How --explain finds the places; default: what suits the network, grad_cam where it has convolutions."
+        ),
     ] = None,
 ) -> None:
     """Name the emotion of recordings with a model that a notebook left."""
@@ -244,7 +246,10 @@ def predict(
     heard = f"the first {recogniser.seconds:.1f} s of each recording are heard"
     print(f"Trained on {recogniser.corpus}, acted speech; {heard}.")
     if explain:
-        print(f"{explain} shows what spoke for the answers according to {method}; notebook 10 tests such maps.")
+        if method == Method.attention_rollout:
+            print(f"{explain} shows what attention gathered, whatever the answer; notebook 08 says what that is worth.")
+        else:
+            print(f"{explain} shows what spoke for the answers according to {method}; notebook 10 tests such maps.")
 
 
 def _draw(recogniser, recordings: list[Path], answers, path: Path, method: str) -> None:

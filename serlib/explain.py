@@ -44,6 +44,8 @@ def maps(
 ) -> np.ndarray:
     """How much each place of the input raised the score of a class, by the method's own account.
 
+    Attention rollout alone knows no class: it tells what was gathered for any answer.
+
     ======================  ==========================================================================================
     grad_cam                filters of a convolution, weighted by the mean gradient of the score [1]_
     grad_cam_plus_plus      the same, the gradient weighted place by place [2]_
@@ -280,8 +282,9 @@ def rollout(attention: np.ndarray, *, mean_pooling: bool = False) -> np.ndarray:
 
     Notes
     -----
-    Heads are averaged, and half of what a block puts out is taken to be what went in. What the MLPs do, and which
-    class is asked about, does not enter.
+    Heads are averaged, and half of what a block puts out is taken to be what went in, whatever the residual connection
+    really carries: in a BEiT, whose layer scale begins at 0.1, it is more. What the MLPs do, and which class is asked
+    about, does not enter. The shares of the patches sum to less than 1, since the class token keeps some.
 
     References
     ----------
@@ -299,9 +302,21 @@ def _rolled_out(model, x) -> np.ndarray:
         attention = transformer.attention(model, x)
     except ValueError as error:
         raise ExplainError(f"{error}; attention_rollout is for the networks of notebooks 08 and 09") from error
-    grid = model.get_layer("patches").output.shape[1:3]
+    patches = model.get_layer("patches")
     mean_pooling = len(model.get_layer("norm").output.shape) == 2
-    return _expand(rollout(attention, mean_pooling=mean_pooling).reshape(len(x), *grid), x.shape)
+    cells = rollout(attention, mean_pooling=mean_pooling).reshape(len(x), *patches.output.shape[1:3])
+    in_time, in_frequency = (
+        _between(np.arange(n_cells) * step + (size - 1) / 2, n)  # patches may overlap
+        for n_cells, step, size, n in zip(
+            cells.shape[1:], patches.strides, patches.kernel_size, x.shape[1:], strict=True
+        )
+    )
+    return (in_time @ cells @ in_frequency.T).astype(np.float32)
+
+
+def _between(centres, n) -> np.ndarray:
+    """Weights, (n, n_centres), that interpolate linearly between centres at the places 0 to n - 1."""
+    return np.stack([np.interp(np.arange(n), centres, unit) for unit in np.eye(len(centres))], axis=1)
 
 
 def _expand(cam: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

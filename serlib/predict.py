@@ -116,15 +116,19 @@ def predict(recogniser: Recogniser, paths: Sequence[str | Path]) -> pd.DataFrame
 
 
 def default_method(recogniser: Recogniser) -> str:
-    """What `relevance` can tell of any such network: attention rollout of a transformer, else Grad-CAM."""
-    from serlib import transformer
+    """What `relevance` can tell of such a network: attention rollout of a transformer, Grad-CAM, else SmoothGrad."""
+    from serlib import explain, transformer
 
-    has_attention = any(isinstance(layer, transformer.Block) for layer in recogniser.model.layers)
-    return "attention_rollout" if has_attention else "grad_cam"
+    if any(isinstance(layer, transformer.Block) for layer in recogniser.model.layers):
+        return "attention_rollout"
+    convolutional = any(isinstance(layer, explain.CONVOLUTIONS) for layer in recogniser.model.layers)
+    return "grad_cam" if convolutional else "smooth_grad"
 
 
 def relevance(recogniser: Recogniser, x: np.ndarray, emotions: Sequence[str], method: str = "grad_cam") -> np.ndarray:
     """How much each place of the inputs raised the score of an emotion; see `serlib.explain.maps`.
+
+    By attention rollout, how much of each place was gathered for any answer.
 
     Parameters
     ----------

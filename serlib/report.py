@@ -144,6 +144,7 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
     for stale in predictions_dir.glob("*.parquet"):  # of notebooks that are no longer in the plan
         stale.unlink()
     records: list[dict] = []
+    drawn: set[tuple[str, str]] = set()
     tables: dict[str, list[pd.DataFrame]] = {}
     histories: dict[str, list[pd.DataFrame]] = {}
     for folder in sorted(runs):
@@ -161,10 +162,12 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
             history = pd.read_csv(folder / "history.csv")
             about.pop("fold")  # a history has its own
             histories.setdefault(stem, []).append(history.assign(notebook=stem, corpus=corpus, **about))
-        for figure in sorted((folder / "figures").glob("*")):
-            if corpus == "mini" or figure.with_suffix(".csv").exists():
-                (figures_dir / stem).mkdir(parents=True, exist_ok=True)
+        published = [f for f in (folder / "figures").glob("*") if corpus == "mini" or f.with_suffix(".csv").exists()]
+        for figure in published:  # of runs that draw the same one, the first: protocol random before unseen speakers
+            (figures_dir / stem).mkdir(parents=True, exist_ok=True)
+            if (stem, figure.name) not in drawn:
                 shutil.copyfile(figure, figures_dir / stem / figure.name)
+        drawn |= {(stem, figure.name) for figure in published}
     for suffix, gathered in (("", tables), ("_history", histories)):
         for stem, parts in gathered.items():
             target = predictions_dir / f"{stem}{suffix}.parquet"
@@ -201,7 +204,7 @@ def read(predictions_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return predictions, pd.concat([*histories, nothing], ignore_index=True).fillna({"variant": "default"})
 
 
-def confusions(predictions: pd.DataFrame, group: str | None = None) -> tuple[np.ndarray, list[str]]:
+def confusions(predictions: pd.DataFrame, group: str | list[str] | None = None) -> tuple[np.ndarray, list[str]]:
     """Confusion matrix of some predictions, or one for each value of the column `group`, and the classes.
 
     Returns
@@ -242,7 +245,7 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
             for name, statistic in (("uar", metrics.uar), ("wa", metrics.wa))
             for bound in (min, max)
         }
-        unit = "speaker" if part.speaker.nunique() >= 3 else "text" if part.text.notna().all() else None
+        unit = _interval_over(part)
         low, high = metrics.interval(confusions(part, unit)[0]) if unit else (np.nan, np.nan)
         rows.append(
             dict(zip(by, key, strict=True))
@@ -254,6 +257,13 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows, columns=[*by, *SCORES])
     return table.sort_values("model", key=_course_order, kind="stable", ignore_index=True) if "model" in by else table
+
+
+def _interval_over(predictions: pd.DataFrame) -> str | None:
+    """What an interval draws: speakers, texts where they are fewer than three, nothing where texts are not known."""
+    if predictions.speaker.nunique() >= 3:
+        return "speaker"
+    return "text" if predictions.text.notna().all() else None
 
 
 def _course_order(models: pd.Series) -> pd.Series:
@@ -427,13 +437,13 @@ def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns train_corpora, sample (``default`` or such as ``paper_600``), protocol, share (per cent of the labels),
-        seeds, uar_pretrained, uar_scratch, gain (points), gain_low, gain_high, interval_over. The interval draws
-        speakers, or texts where there are fewer than three, for both starts at once.
+        seeds, uar_pretrained, uar_scratch, gain (points), gain_low, gain_high, interval_over, gain_seed_min,
+        gain_seed_max. The interval draws as that of `scores`, for both starts at once.
 
     Raises
     ------
     ValueError
-        The two starts of a share were not tested on the same clips.
+        The two starts of a share were not tested on the same clips, each clip once.
     """
     on = ["train_corpora", "sample", "protocol", "share"]
     told = predictions.variant.str.extract(r"^(paper_\d+|)_?(scratch|)_?(?:labels_(\d+)|)(?:default|)$")
@@ -446,22 +456,29 @@ def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, part in table.groupby(on, sort=True):
         starts = [part[part.start == start] for start in ("pretrained", "scratch")]
-        clips = [one[["seed", "utterance"]].sort_values(["seed", "utterance"]).to_numpy().tolist() for one in starts]
+        clips = [set(zip(one.seed, one.utterance, strict=True)) for one in starts]
         if not clips[1]:
             continue
-        if clips[0] != clips[1]:
-            raise ValueError(f"{key}: the two starts were not tested on the same clips")
-        unit = "speaker" if part.speaker.nunique() >= 3 else "text"
-        counts = np.stack([confusions(one, unit)[0] for one in starts], axis=1)  # (n_units, 2, n_classes, n_classes)
-        uars = 100 * metrics.uar(counts.sum(axis=0))
-        low, high = metrics.interval(
-            counts, lambda drawn: 100 * (metrics.uar(drawn)[..., 0] - metrics.uar(drawn)[..., 1])
-        )
-        found = {"seeds": part.seed.nunique(), "uar_pretrained": uars[0], "uar_scratch": uars[1]}
-        found |= {"gain": uars[0] - uars[1], "gain_low": low, "gain_high": high, "interval_over": unit}
+        if clips[0] != clips[1] or any(one.duplicated(["seed", "utterance"]).any() for one in starts):
+            raise ValueError(f"{key}: the two starts were not tested on the same clips, each once")
+
+        def uars(group):
+            counts, _ = confusions(part, ["start", group])  # noqa: B023  used within this turn of the loop
+            return counts.reshape(2, -1, *counts.shape[1:]).swapaxes(0, 1)  # (n_groups, 2, n_classes, n_classes)
+
+        def gain(counts):
+            return 100 * (metrics.uar(counts[..., 0, :, :]) - metrics.uar(counts[..., 1, :, :]))
+
+        unit = _interval_over(part)
+        by_seed = uars("seed")
+        whole, gains = 100 * metrics.uar(by_seed.sum(axis=0)), gain(by_seed)
+        low, high = metrics.interval(uars(unit), gain) if unit else (np.nan, np.nan)
+        found = {"seeds": part.seed.nunique(), "uar_pretrained": whole[0], "uar_scratch": whole[1]}
+        found |= {"gain": whole[0] - whole[1], "gain_low": low, "gain_high": high, "interval_over": unit}
+        found |= {"gain_seed_min": gains.min(), "gain_seed_max": gains.max()}
         rows.append(dict(zip(on, key, strict=True)) | found)
-    gains = ["gain", "gain_low", "gain_high", "interval_over"]
-    return pd.DataFrame(rows, columns=[*on, "seeds", "uar_pretrained", "uar_scratch", *gains])
+    columns = ["seeds", "uar_pretrained", "uar_scratch", "gain", "gain_low", "gain_high", "interval_over"]
+    return pd.DataFrame(rows, columns=[*on, *columns, "gain_seed_min", "gain_seed_max"])
 
 
 def draw_label_shares(table: pd.DataFrame) -> plt.Figure:
@@ -480,12 +497,14 @@ def draw_label_shares(table: pd.DataFrame) -> plt.Figure:
         top.plot(places, part.uar_scratch, "s--", color="#CC6677", label="from scratch")
         bottom.vlines(places, part.gain_low, part.gain_high, color="#332288", linewidth=2)
         bottom.plot(places, part.gain, "o", color="#332288")
+        for bound in (part.gain_seed_min, part.gain_seed_max):
+            bottom.plot(places + 0.08, bound, "x", color="#CC6677", markersize=5)
         bottom.axhline(0, color="black", linewidth=0.8)
         bottom.set_xticks(places, [f"{share} %" for share in part.share])
         bottom.set(xlabel="share of the labels", xlim=(-0.4, len(part) - 0.6))
         top.set_title(protocol)
     axes[0, 0].set_ylabel("UAR (%)")
-    axes[1, 0].set_ylabel("gain (points, 95 %)")
+    axes[1, 0].set_ylabel("gain (points)\nline: 95 %, ×: extreme seeds")
     axes[0, 0].legend()
     return fig
 

@@ -39,7 +39,9 @@ def set_seed(seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def compile(model: keras.Model, *, learning_rate: float = 1e-3) -> keras.Model:
+def compile(
+    model: keras.Model, *, learning_rate: float = 1e-3, loss: keras.Loss | None = None, weighted_metrics=None
+) -> keras.Model:
     """Compile a classifier that ends in ``logits``: Adam, sparse categorical cross-entropy, accuracy.
 
     XLA is off: on a CPU it costs seconds of compilation for a model with an LSTM and gains nothing.
@@ -49,6 +51,10 @@ def compile(model: keras.Model, *, learning_rate: float = 1e-3) -> keras.Model:
     model : keras.Model
         Its output has shape (n_clips, n_classes) and is not yet passed through a softmax.
     learning_rate : float
+    loss : keras.Loss, optional
+        In place of cross-entropy.
+    weighted_metrics : list, optional
+        In place of accuracy, where outputs weigh differently.
 
     Returns
     -------
@@ -59,8 +65,9 @@ def compile(model: keras.Model, *, learning_rate: float = 1e-3) -> keras.Model:
 
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        loss=loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=None if weighted_metrics else ["accuracy"],
+        weighted_metrics=weighted_metrics,
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     return model

@@ -380,9 +380,11 @@ def attention(model: keras.Model, x: np.ndarray) -> np.ndarray:
 
 
 def transfer(source: keras.Model, target: keras.Model) -> list[str]:
-    """Copy the weights of every layer that both models name alike, in place; returns the names."""
+    """Copy the weights of every layer that both models name alike, in place; returns the names, ValueError if none."""
     known = {layer.name: layer for layer in source.layers if layer.weights}
     names = [layer.name for layer in target.layers if layer.weights and layer.name in known]
+    if not names:
+        raise ValueError(f"no layer of {source.name} has the name of one of {target.name}")
     for name in names:
         target.get_layer(name).set_weights(known[name].get_weights())
     return names
@@ -414,7 +416,8 @@ def block_mask(rng: np.random.Generator, n_clips: int, grid: tuple[int, int], sh
 
     Notes
     -----
-    A rectangle has at least 1/12 of the patches (their 16 of 196) and an aspect between 0.3 and 1 / 0.3.
+    A rectangle has at least 1/12 of the patches (their 16 of 196) and an aspect between 0.3 and 1 / 0.3, before its
+    sides are rounded and cut to the picture.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is to be between 0 and 1, not {share}")
@@ -528,7 +531,7 @@ def from_pretrained(
 def _folder(where: str | Path) -> Path:
     if Path(where).is_dir():
         return Path(where)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(where)):
+    if not re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(where)):
         raise WeightsError(f"there is no folder {where}; it is to hold {' and '.join(FILES)}")
     import huggingface_hub
 

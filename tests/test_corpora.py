@@ -255,6 +255,20 @@ def test_subset_is_balanced_and_repeatable(asked):
     assert corpora.subset(table, None) is table
 
 
+def test_drawing_evenly_takes_turns():
+    """Corpus one has four clips an emotion and two has one: the turns are one, two, one."""
+    emotions = ["anger", "fear"]
+    table = pd.DataFrame(
+        [(c, e, f"{c}{e}{k}") for c, n in (("one", 4), ("two", 1)) for e in emotions for k in range(n)]
+    )
+    table.columns = ["corpus", "emotion", "utterance"]
+    drawn = corpora.draw_evenly(table, 3, seed=1)
+    assert drawn.groupby(["emotion", "corpus"]).size().tolist() == [2, 1, 2, 1]
+    pd.testing.assert_frame_equal(drawn, corpora.draw_evenly(table, 3, seed=1))
+    assert not drawn.equals(corpora.draw_evenly(table, 3, seed=2))
+    assert len(corpora.draw_evenly(table, 100, seed=1)) == len(table), "fewer where there are not so many"
+
+
 def test_subset_of_clips_without_texts():
     table = corpora.load("mini").utterances.assign(text=None)
     small = corpora.subset(table, 56)

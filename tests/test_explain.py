@@ -395,6 +395,19 @@ def test_rollout_of_a_network_that_listens_evenly_is_flat_and_knows_no_class(cha
     np.testing.assert_allclose(np.ptp(explain.maps(model, x, 0, "attention_rollout"), axis=(1, 2)), 0, atol=1e-7)
 
 
+def test_rollout_of_overlapping_patches_lies_where_they_do():
+    """Only the patch in the middle is listened to: the map peaks at its centre."""
+    config = transformer.Config((24, 8), (8, 8), stride=(4, 8), hidden_dim=8, num_layers=1, num_heads=1)
+    model = transformer.classifier(config, 2)
+    patch = config.grid[0] // 2
+    listened = np.zeros((1, 1, 1, 6, 6))
+    listened[..., 1 + patch] = 1
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(transformer, "attention", lambda model, x: listened)
+        (heat,) = explain.maps(model, np.zeros((1, 24, 8), "float32"), 0, "attention_rollout")
+    assert abs(heat[:, 0].argmax() - (patch * 4 + 3.5)) <= 0.5
+
+
 def test_rollout_wants_a_transformer(model, x):
     with pytest.raises(explain.ExplainError, match="notebooks 08 and 09"):
         explain.maps(model, x, 0, "attention_rollout")

@@ -66,6 +66,13 @@ def test_collect_publishes_only_figures_with_data(folder):
     assert (folder / "figures" / "04_cnn" / "one_clip.png").exists(), "the synthetic corpus may be shown"
 
 
+def test_of_runs_that_draw_the_same_figure_the_first_is_kept(folder):
+    collected(folder)
+    assert (folder / "figures" / "04_cnn" / "counts.png").read_text() == "random"
+    collected(folder)
+    assert (folder / "figures" / "04_cnn" / "counts.png").read_text() == "random"
+
+
 def test_half_a_run_is_refused(folder):
     (folder / "runs" / "random" / "run.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"random.run\.json"):
@@ -178,27 +185,60 @@ def test_what_was_trained_on_has_a_name(folder):
     assert [report.label(*on) for on in report.trained(both)] == ["tess", "a+b_paper_600"]
 
 
-def test_what_labels_were_worth():
-    """Two starts on the same clips of three speakers; the gain is their difference, and so is its interval."""
-    tables = []
-    for variant, right in (("default", 18), ("scratch", 12), ("labels_10", 9), ("scratch_labels_10", 9)):
-        tables += [rows("random", speaker, right, 20 - right).assign(variant=variant) for speaker in ("A", "B", "C")]
-    tables += [rows("random", "A", 20, 0).assign(variant=variant) for variant in ("snr_10", "explained", "game")]
-    predictions = pd.concat(tables, ignore_index=True)
-    predictions["predicted"] = predictions.filter(like="p_").idxmax(axis=1).str.removeprefix("p_")
-    table = report.label_shares(predictions)
-    assert table.share.tolist() == [10, 100] and set(table["sample"]) == {"default"}
-    assert table.gain.round(6).tolist() == [0, 30] and table.interval_over.tolist() == ["speaker", "speaker"]
-    np.testing.assert_allclose(table[["gain_low", "gain_high"]], [[0, 0], [30, 30]])  # all speakers gain alike
+def answered(**right):
+    """Predictions of variants: how many of 20 clips of each speaker are answered rightly, in one or more seeds."""
+    tables = [
+        rows("random", speaker, count, 20 - count, seed=seed).assign(variant=variant)
+        for variant, seeds in right.items()
+        for seed, counts in enumerate(seeds)
+        for speaker, count in zip("ABC", counts, strict=False)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(predicted=table.filter(like="p_").idxmax(axis=1).str.removeprefix("p_"))
+
+
+def test_a_gain_is_paired():
+    """Speakers differ by 40 points, their gain is the same: drawing both starts at once leaves it without width."""
+    some = answered(default=[(10, 14, 18)], scratch=[(8, 12, 16)], labels_10=[(4, 4, 4)], scratch_labels_10=[(4, 4, 4)])
+    table = report.label_shares(some)
+    assert table.share.tolist() == [10, 100] and table.interval_over.tolist() == ["speaker", "speaker"]
+    np.testing.assert_allclose(table[["gain", "gain_low", "gain_high"]], [[0, 0, 0], [10, 10, 10]], atol=1e-9)
     fig = report.draw_label_shares(table)
     assert [label.get_text() for label in fig.axes[1].get_xticklabels()] == ["10 %", "100 %"]
-    with pytest.raises(ValueError, match="not tested on the same clips"):
-        report.label_shares(predictions.drop(index=0))
-    paper = predictions.assign(
-        variant=predictions.variant.map({"default": "paper_600", "scratch": "paper_600_scratch"})
-    )
-    assert report.label_shares(paper.dropna(subset="variant"))["sample"].tolist() == ["paper_600"]
-    assert report.label_shares(predictions.query("variant == 'default'")).empty
+
+
+def test_a_gain_is_pooled_over_seeds_and_its_extremes_told():
+    (row,) = report.label_shares(
+        answered(default=[(20, 20, 20), (10, 10, 10)], scratch=[(12, 12, 12)] * 2)
+    ).itertuples()
+    assert (row.seeds, row.uar_pretrained, row.uar_scratch) == (2, 75, 60)
+    np.testing.assert_allclose([row.gain, row.gain_seed_min, row.gain_seed_max], [15, -10, 40])
+
+
+def test_a_gain_on_two_speakers_draws_texts_if_they_are_known():
+    two = answered(default=[(18, 18)], scratch=[(12, 12)])
+    (row,) = report.label_shares(two).itertuples()
+    assert row.interval_over == "text" and row.gain_low < row.gain == 30 < row.gain_high
+    (row,) = report.label_shares(two.assign(text=None)).itertuples()
+    assert row.gain == 30 and np.isnan(row.gain_low) and row.interval_over is None
+
+
+def test_a_gain_needs_the_same_clips_on_both_sides():
+    some = answered(default=[(18, 18, 18)], scratch=[(12, 12, 12)])
+    for wrong in (some.drop(index=0), pd.concat([some, some.head(1)], ignore_index=True)):
+        with pytest.raises(ValueError, match="not tested on the same clips"):
+            report.label_shares(wrong)
+    surprised = some.assign(predicted=some.predicted.where(some.index > 0, "surprise"))  # an answer of one start alone
+    assert report.label_shares(surprised).gain.between(28, 30).all()
+
+
+def test_only_variants_of_labels_and_start_have_gains():
+    some = answered(default=[(18, 18, 18)], scratch=[(12, 12, 12)])
+    others = answered(snr_10=[(20, 20, 20)], explained=[(20, 20, 20)], game=[(20, 20, 20)])
+    assert len(report.label_shares(pd.concat([some, others], ignore_index=True))) == 1
+    paper = some.replace({"variant": {"default": "paper_600", "scratch": "paper_600_scratch"}})
+    assert report.label_shares(paper)["sample"].tolist() == ["paper_600"]
+    assert report.label_shares(others).empty
 
 
 def test_update_readme(folder):

@@ -18,7 +18,7 @@ from huggingface_hub import constants
 from keras import ops
 from safetensors.numpy import load_file, save_file
 
-from serlib import transformer
+from serlib import training, transformer
 from serlib.transformer import BEIT, Block, Config, WeightsError, block_mask, from_pretrained
 
 CHECKPOINTS = Path(__file__).parent / "fixtures" / "transformer"
@@ -512,3 +512,18 @@ def test_without_a_network_the_remedy_is_said_at_once(hub, monkeypatch):
     with pytest.raises(WeightsError, match=REMEDY.format("LocalEntryNotFoundError", "owner/name")):
         from_pretrained("owner/name")
     assert server.asked == [] and time.monotonic() - start < 5
+
+
+def test_the_seed_reaches_every_weight():
+    """An initializer made at import would give the same tokens for every seed, and others in every process."""
+
+    def weights(seed):
+        training.set_seed(seed)
+        return transformer.masked(TINY, 3).weights
+
+    first, again, other = weights(1), weights(1), weights(2)
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.ptp(a) == 0 or np.any(ops.convert_to_numpy(a) != ops.convert_to_numpy(c)), a.path
+    drawn = {w.path: ops.convert_to_numpy(w).ravel()[0] for w in first if np.ptp(w) > 0}
+    assert len(set(drawn.values())) == len(drawn), "no two weights are the same draw"
