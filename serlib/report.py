@@ -462,7 +462,7 @@ def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
         if clips[0] != clips[1] or any(one.duplicated(["seed", "utterance"]).any() for one in starts):
             raise ValueError(f"{key}: the two starts were not tested on the same clips, each once")
 
-        def uars(group):
+        def of_starts(group):
             counts, _ = confusions(part, ["start", group])  # noqa: B023  used within this turn of the loop
             return counts.reshape(2, -1, *counts.shape[1:]).swapaxes(0, 1)  # (n_groups, 2, n_classes, n_classes)
 
@@ -470,9 +470,9 @@ def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
             return 100 * (metrics.uar(counts[..., 0, :, :]) - metrics.uar(counts[..., 1, :, :]))
 
         unit = _interval_over(part)
-        by_seed = uars("seed")
+        by_seed = of_starts("seed")
         whole, gains = 100 * metrics.uar(by_seed.sum(axis=0)), gain(by_seed)
-        low, high = metrics.interval(uars(unit), gain) if unit else (np.nan, np.nan)
+        low, high = metrics.interval(of_starts(unit), gain) if unit else (np.nan, np.nan)
         found = {"seeds": part.seed.nunique(), "uar_pretrained": whole[0], "uar_scratch": whole[1]}
         found |= {"gain": whole[0] - whole[1], "gain_low": low, "gain_high": high, "interval_over": unit}
         found |= {"gain_seed_min": gains.min(), "gain_seed_max": gains.max()}
