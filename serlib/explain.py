@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 import pandas as pd
-from scipy import ndimage, special, stats
+from scipy import special, stats
 
 from serlib import transformer
 
@@ -240,19 +240,19 @@ def _grad_cam(model, x, target, conv, method) -> np.ndarray:
         expand_cam=False,
         normalize_cam=False,
     )
-    return _expand(np.asarray(cam), x.shape)
+    return _expand(np.asarray(cam), x.shape[1:])
 
 
 def _score_cam(model, x, target, conv, method) -> np.ndarray:
     seen = keras.ops.convert_to_numpy(keras.Model(model.input, conv.output)(x, training=False))  # filters last
     cams = []
     for clip, which, filters in zip(x, target, np.moveaxis(seen, -1, 1), strict=True):
-        masks = _expand(filters, (len(filters), *clip.shape))
+        masks = _expand(filters, clip.shape)
         low, high = (bound(masks, axis=(1, 2), keepdims=True) for bound in (np.min, np.max))
         masks = (masks - low) / np.maximum(high - low, 1e-7)
         kept = special.softmax(_scores(model, clip.min() + masks * (clip - clip.min())), axis=1)[:, which]
         cams.append(np.maximum(np.tensordot(kept, filters, axes=1), 0))
-    return _expand(np.stack(cams), x.shape)
+    return _expand(np.stack(cams), x.shape[1:])
 
 
 def _smooth_grad(model, clip, target, noise) -> np.ndarray:
@@ -305,29 +305,33 @@ def _rolled_out(model, x) -> np.ndarray:
     patches = model.get_layer("patches")
     mean_pooling = len(model.get_layer("norm").output.shape) == 2
     cells = rollout(attention, mean_pooling=mean_pooling).reshape(len(x), *patches.output.shape[1:3])
-    in_time, in_frequency = (
-        _between(np.arange(n_cells) * step + (size - 1) / 2, n)  # patches may overlap
-        for n_cells, step, size, n in zip(
-            cells.shape[1:], patches.strides, patches.kernel_size, x.shape[1:], strict=True
-        )
-    )
-    return (in_time @ cells @ in_frequency.T).astype(np.float32)
+    centres = [
+        np.arange(n_cells) * step + (size - 1) / 2  # patches may overlap
+        for n_cells, step, size in zip(cells.shape[1:], patches.strides, patches.kernel_size, strict=True)
+    ]
+    return _between(cells, centres, x.shape[1:])
 
 
-def _between(centres, n) -> np.ndarray:
-    """Weights, (n, n_centres), that interpolate linearly between centres at the places 0 to n - 1."""
-    return np.stack([np.interp(np.arange(n), centres, unit) for unit in np.eye(len(centres))], axis=1)
-
-
-def _expand(cam: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """From a layer's cells to the input's, (n, n_frames, n_mels), linearly between the centres of cells.
+def _expand(cam: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """From the cells of a layer, which cover the input without gap or overlap, to its places.
 
     tf-keras-vis stretches the map so that the first and last *centres* meet the input's edges, which moves everything
     by up to half a cell. A convolution over time alone says the same of all bands.
     """
-    cam = cam.reshape(*cam.shape[:2], -1)
-    factors = [1, shape[1] / cam.shape[1], shape[2] / cam.shape[2]]
-    return ndimage.zoom(cam.astype(np.float32), factors, order=1, mode="nearest", grid_mode=True)
+    cells = cam.reshape(*cam.shape[:2], -1)
+    centres = [
+        (np.arange(n_cells) + 0.5) * n / n_cells - 0.5 for n_cells, n in zip(cells.shape[1:], shape, strict=True)
+    ]
+    return _between(cells, centres, shape)
+
+
+def _between(cells: np.ndarray, centres: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """From (n, cells in time, cells in frequency) to (n, n_frames, n_mels), linearly between the cells' centres."""
+    in_time, in_frequency = (
+        np.stack([np.interp(np.arange(n), at, cell) for cell in np.eye(len(at))], axis=1)
+        for at, n in zip(centres, shape, strict=True)
+    )
+    return (in_time @ cells @ in_frequency.T).astype(np.float32)
 
 
 # Measures. `relevance` is always what `maps` returns, shape (n_clips, n_frames, n_mels); results are one number a clip.

@@ -122,6 +122,11 @@ class FeatureSet:
             name if name not in counts else f"{name}_{row}" for name in self.names for row in range(counts.get(name, 1))
         ]
 
+    @property
+    def hertz(self) -> np.ndarray:
+        """Centre of each mel band, shape (n_mels,)."""
+        return librosa.mel_frequencies(self.n_mels + 2, fmax=self.frames.sr / 2)[1:-1]
+
 
 class _Clip:
     """One waveform and, each made when first asked for, its frames and their power spectrum."""

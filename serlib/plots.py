@@ -25,7 +25,7 @@ COLOURS = {
     "surprise": "#AA4499",
 }
 CMAP = "cividis"  # even in lightness, the same to colour-blind readers
-LINE = "#CC3311"  # what is to stand out from grey
+LINES = ("#CC3311", "#0077BB")  # what is to stand out from grey
 
 STYLE: dict = {
     "figure.figsize": (7, 4),
@@ -66,16 +66,17 @@ def frequency_axis(ax: Axes, hertz: np.ndarray) -> None:
     ax.set_ylabel("frequency (Hz)")
 
 
-def relevance(axes: Sequence[Axes], image: np.ndarray, heat: np.ndarray, times: np.ndarray, hertz=None):
-    """A spectrogram in grey with a line around what reaches half of a relevance map's maximum, and the map.
+def outlined(ax: Axes, image: np.ndarray, heats: Sequence[np.ndarray], times: np.ndarray, hertz=None):
+    """A spectrogram in grey, and a line around what reaches half of each relevance map's maximum.
 
     Parameters
     ----------
-    axes : sequence of two Axes
+    ax : Axes
     image : ndarray, shape (n_rows, n_frames)
         What the model was fed: mel bands in dB, or any features.
-    heat : ndarray, same shape
-        From `serlib.explain.maps`, transposed.
+    heats : sequence of one or two ndarray, same shape
+        From `serlib.explain.maps`, transposed. The first line is solid and red, the second dashed and blue; a map that
+        is zero everywhere has none.
     times : ndarray, shape (n_frames,)
         Seconds.
     hertz : ndarray, shape (n_rows,), optional
@@ -84,26 +85,45 @@ def relevance(axes: Sequence[Axes], image: np.ndarray, heat: np.ndarray, times: 
 
     Returns
     -------
-    tuple of two QuadMesh
-        For a colour bar each: dB relative to the clip's loudest place (without `hertz`, share of the row's range), and
-        share of the map's maximum.
+    QuadMesh
+        For a colour bar: dB relative to the clip's loudest place; without `hertz`, share of the row's range.
     """
-    picture_ax, map_ax = axes
     if hertz is None:
         low, high = image.min(axis=1, keepdims=True), image.max(axis=1, keepdims=True)
         image, limits = (image - low) / np.maximum(high - low, 1e-12), {"vmin": 0, "vmax": 1}
     else:
         image, limits = image - image.max(), {"vmin": -80, "vmax": 0}
-    share = heat / max(heat.max(), 1e-12)
-    picture = spectrogram(picture_ax, image, times, ylabel="feature row", cmap="Greys", **limits)
-    glow = spectrogram(map_ax, share, times, ylabel="feature row", vmin=0, vmax=1)
-    if share.max() > 0:
-        picture_ax.contour(times, np.arange(len(share)), share, levels=[0.5], colors=[LINE], linewidths=1.4)
-    else:
+    picture = spectrogram(ax, image, times, ylabel="feature row", cmap="Greys", **limits)
+    for heat, colour, style in zip(heats, LINES, ("solid", "dashed"), strict=False):
+        if heat.max() > 0:
+            rows = np.arange(len(heat))
+            ax.contour(times, rows, heat, [heat.max() / 2], colors=colour, linestyles=style, linewidths=1.4)
+    if hertz is not None:
+        frequency_axis(ax, hertz)
+    return picture
+
+
+def relevance(axes: Sequence[Axes], image: np.ndarray, heat: np.ndarray, times: np.ndarray, hertz=None):
+    """A spectrogram as drawn by `outlined`, and the relevance map itself.
+
+    Parameters
+    ----------
+    axes : sequence of two Axes
+    image, heat, times, hertz
+        See `outlined`; there is one map.
+
+    Returns
+    -------
+    tuple of two QuadMesh
+        For a colour bar each: see `outlined`, and share of the map's maximum.
+    """
+    picture_ax, map_ax = axes
+    picture = outlined(picture_ax, image, [heat], times, hertz)
+    glow = spectrogram(map_ax, heat / max(heat.max(), 1e-12), times, ylabel="feature row", vmin=0, vmax=1)
+    if heat.max() <= 0:
         map_ax.text(0.5, 0.5, "the map is zero", color="white", ha="center", transform=map_ax.transAxes)
     if hertz is not None:
-        for ax in axes:
-            frequency_axis(ax, hertz)
+        frequency_axis(map_ax, hertz)
     return picture, glow
 
 
@@ -123,7 +143,7 @@ def explanations(
     images, maps : ndarray, shape (n_clips, n_frames, n_rows)
         As `serlib.predict` gives them.
     times, hertz
-        See `relevance`.
+        See `outlined`.
     titles : sequence of str, shape (n_clips,)
     method : str
         Named beside the maps.
@@ -135,7 +155,7 @@ def explanations(
         picture, glow = relevance(axes, image.T, heat.T, times, hertz)
         fig.colorbar(picture, ax=axes[0], label=of_rows)
         bar = fig.colorbar(glow, ax=axes[1], label="relevance (share of maximum)")
-        bar.add_lines([0.5], [LINE], [1.4])
+        bar.add_lines([0.5], [LINES[0]], [1.4])
         axes[0].set_title(title, loc="left", parse_math=False)  # a file's name may hold $ signs
         axes[1].set_title(method, loc="right", parse_math=False)
         for ax in axes:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import librosa
 import numpy as np
 import pandas as pd
 
@@ -50,9 +49,7 @@ class Recogniser:
     @property
     def hertz(self) -> np.ndarray | None:
         """Centre of each mel band, shape (n_mels,); None where the model is fed other rows than mel bands."""
-        if self.features.names != ("log_mel",):
-            return None
-        return librosa.mel_frequencies(self.features.n_mels + 2, fmax=self.features.frames.sr / 2)[1:-1]
+        return self.features.hertz if self.features.names == ("log_mel",) else None
 
 
 def load(run: str | Path) -> Recogniser:

@@ -2,6 +2,7 @@
 
 import zlib
 
+import keras
 import numpy as np
 import pytest
 import soundfile as sf
@@ -30,3 +31,9 @@ def heard(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listening, "MEMORY", tmp_path_factory.mktemp("heard"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """A network built in a test has the same weights every time."""
+    keras.utils.set_random_seed(0)

@@ -116,7 +116,7 @@ def test_a_place_on_the_map_is_that_place_in_the_input():
     """Cells are put at their centres: one hot cell of 4 x 4 values has its peak and its centre of mass there."""
     cell = np.zeros((1, 8, 4))
     cell[0, 2, 1] = 1
-    wide = explain._expand(cell, (1, 32, 16))[0]
+    wide = explain._expand(cell, (32, 16))[0]
     time, band = np.indices(wide.shape)
     assert (wide * time).sum() / wide.sum() == pytest.approx(4 * 2 + 1.5)
     assert (wide * band).sum() / wide.sum() == pytest.approx(4 * 1 + 1.5)

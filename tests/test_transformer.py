@@ -189,7 +189,6 @@ def test_relative_positions_by_hand():
 
 def test_whole_clips_are_left_out_in_training_by_hand():
     """With the last block's additions left out half of the time, a clip's token gains both, one, or none, doubled."""
-    keras.utils.set_random_seed(0)
     block = Block(2, 12, 0.0, 0.5, (True, True, True), None, "gelu", 1e-6)
     x = np.repeat(pictures(1, 9, 8), 64, axis=0)
     quiet, _ = (ops.convert_to_numpy(answer) for answer in block(x, training=False))
@@ -368,7 +367,6 @@ def test_three_colours_are_averaged_for_one_channel():
 def test_classes_of_ones_own_take_all_but_the_head(name):
     scale = keras.layers.Normalization(axis=None)
     scale.adapt(pictures(10, 4) * 3 + 5)
-    keras.utils.set_random_seed(0)
     ours = from_pretrained(CHECKPOINTS / name, n_classes=5, normalise=scale, dropout=0.1, drop_path=0.2)
     theirs, _ = load(name)
     assert ours.output.shape == (None, 5) and ours.layers[1] is scale
