@@ -211,7 +211,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
     explain: Annotated[
         Path | None,
-        typer.Option(help="PNG to draw: for each recording, the places that spoke for its emotion.", dir_okay=False),
+        typer.Option(help="PNG to draw: for each recording, where the network looked, by --method.", dir_okay=False),
     ] = None,
     method: Annotated[
         Method | None,
