@@ -25,7 +25,7 @@ COLOURS = {
     "surprise": "#AA4499",
 }
 CMAP = "cividis"  # even in lightness, the same to colour-blind readers
-LINES = ("#CC3311", "#0077BB")  # what is to stand out from grey
+LINES = (("#CC3311", "solid"), ("#0077BB", "dashed"))  # what is to stand out from grey
 
 STYLE: dict = {
     "figure.figsize": (7, 4),
@@ -94,7 +94,7 @@ def outlined(ax: Axes, image: np.ndarray, heats: Sequence[np.ndarray], times: np
     else:
         image, limits = image - image.max(), {"vmin": -80, "vmax": 0}
     picture = spectrogram(ax, image, times, ylabel="feature row", cmap="Greys", **limits)
-    for heat, colour, style in zip(heats, LINES, ("solid", "dashed"), strict=False):
+    for heat, (colour, style) in zip(heats, LINES, strict=False):
         if heat.max() > 0:
             rows = np.arange(len(heat))
             ax.contour(times, rows, heat, [heat.max() / 2], colors=colour, linestyles=style, linewidths=1.4)
@@ -120,7 +120,7 @@ def relevance(axes: Sequence[Axes], image: np.ndarray, heat: np.ndarray, times: 
     picture_ax, map_ax = axes
     picture = outlined(picture_ax, image, [heat], times, hertz)
     glow = spectrogram(map_ax, heat / max(heat.max(), 1e-12), times, ylabel="feature row", vmin=0, vmax=1)
-    if heat.max() <= 0:
+    if not heat.max() > 0:
         map_ax.text(0.5, 0.5, "the map is zero", color="white", ha="center", transform=map_ax.transAxes)
     if hertz is not None:
         frequency_axis(map_ax, hertz)
@@ -155,7 +155,7 @@ def explanations(
         picture, glow = relevance(axes, image.T, heat.T, times, hertz)
         fig.colorbar(picture, ax=axes[0], label=of_rows)
         bar = fig.colorbar(glow, ax=axes[1], label="relevance (share of maximum)")
-        bar.add_lines([0.5], [LINES[0]], [1.4])
+        bar.add_lines([0.5], [LINES[0][0]], [1.4])
         axes[0].set_title(title, loc="left", parse_math=False)  # a file's name may hold $ signs
         axes[1].set_title(method, loc="right", parse_math=False)
         for ax in axes:
