@@ -39,11 +39,13 @@ def load(path: str | Path, sr: int = SR) -> np.ndarray:
     Raises
     ------
     AudioError
-        The file cannot be decoded, holds no samples, or holds NaN.
+        The file is not there, cannot be decoded, holds no samples, or holds NaN.
     """
     try:
         samples, rate = sf.read(path, dtype="float32", always_2d=True)
     except sf.LibsndfileError as error:
+        if not Path(path).exists():
+            raise AudioError(f"there is no file {path}") from error
         raise AudioError(f"{path} cannot be decoded ({error.error_string.strip()}); is it an audio file?") from error
     except TypeError as error:  # what soundfile says of a name ending in .raw
         raise AudioError(f"{path} cannot be decoded: raw samples without a header; export it as WAV") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import textwrap
 import time
 from collections import Counter
@@ -221,11 +222,14 @@ def predict(
     ] = None,
 ) -> None:
     """Name the emotion of recordings with a model that a notebook left."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its search for a GPU is no error here
     from serlib import predict as _predict  # loads TensorFlow
 
     try:
         if explain and explain.suffix.lower() != ".png":
             raise ValueError(f"{explain} is no name of a PNG; end it in .png")
+        if explain and not explain.parent.is_dir():
+            raise ValueError(f"{explain} cannot be written: there is no folder {explain.parent}")
         recogniser = _predict.load(run)
         answers = _predict.predict(recogniser, recordings)
         if explain:
@@ -244,7 +248,8 @@ def predict(
         table.add_row(Path(row["path"]).name, ranked[0], shares[0], f"{ranked[1]} {shares[1]}")
     Console().print(table)
     heard = f"the first {recogniser.seconds:.1f} s of each recording are heard"
-    print(f"Trained on {recogniser.corpus}, acted speech; {heard}.")
+    kind = "synthetic speech, which says nothing of real voices" if recogniser.corpus == "mini" else "acted speech"
+    print(f"Trained on {recogniser.corpus}, {kind}; {heard}.")
     if explain:
         if method == Method.attention_rollout:
             print(f"{explain} shows what attention gathered, whatever the answer; notebook 08 says what that is worth.")

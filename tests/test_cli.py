@@ -99,8 +99,9 @@ def test_predict_names_the_emotion_or_the_remedy(tmp_path, tone):
     assert answer["emotion"] in ("anger", "fear") and abs(answer["p_anger"] + answer["p_fear"] - 1) < 1e-3
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(clip)])
     assert "clip.wav" in result.stdout and "the first 0.3 s of each recording are heard" in result.stdout
+    assert "synthetic speech" in result.stdout
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(tmp_path / "none.wav")])
-    assert result.exit_code == 1 and "none.wav" in result.stderr
+    assert result.exit_code == 1 and "there is no file" in result.stderr and "none.wav" in result.stderr
 
 
 def test_predict_draws_why_or_nothing(tmp_path, monkeypatch):
@@ -131,6 +132,8 @@ def test_predict_draws_why_or_nothing(tmp_path, monkeypatch):
     png.unlink()
     result = CliRunner().invoke(app, [*ask[:-1], str(tmp_path / "why.wav")])
     assert result.exit_code == 1 and "end it in .png" in result.stderr and not (tmp_path / "why.wav").exists()
+    result = CliRunner().invoke(app, [*ask[:-1], str(tmp_path / "nowhere" / "why.png")])
+    assert result.exit_code == 1 and "there is no folder" in result.stderr
     frames = keras.Input((32, 16))
     lstm = keras.Model(frames, keras.layers.Dense(2)(keras.layers.LSTM(4)(frames)))
     training.write_run(tmp_path, model=lstm, features=wanted, **about)
