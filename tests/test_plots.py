@@ -1,3 +1,4 @@
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -105,6 +106,19 @@ def test_relevance_is_drawn_in_seconds_and_hertz():
     (line,) = [c for c in axes[0].collections if c is not picture]
     (outline,) = line.get_paths()
     np.testing.assert_allclose(outline.get_extents().get_points(), [[0.03, 4.5], [0.05, 5.5]], atol=1e-9)
+
+
+def test_two_maps_have_two_kinds_of_lines_and_an_empty_one_none():
+    ax = plt.figure().subplots()
+    heats = [np.eye(8, 6), np.eye(8, 6)[::-1], np.zeros((8, 6))]
+    picture = plots.outlined(ax, np.zeros((8, 6)), heats[:2], np.arange(6) * 0.02)
+    lines = [c for c in ax.collections if c is not picture]
+    assert [mpl.colors.to_hex(line.get_edgecolor()[0]).upper() for line in lines] == ["#CC3311", "#0077BB"]
+    assert len({str(line.get_linestyle()) for line in lines}) == 2
+    ax.clear()
+    plots.outlined(ax, np.zeros((8, 6)), heats[2:], np.arange(6) * 0.02)
+    assert len(ax.collections) == 1
+    plt.close("all")
 
 
 def test_relevance_of_other_features_claims_no_hertz():
