@@ -6,13 +6,16 @@ BIN := .venv/bin
 READY := .venv/ready
 export TF_CPP_MIN_LOG_LEVEL = 3
 
-.PHONY: report figures test benchmark lab opensmile lint lock clean
+.PHONY: report figures stale test benchmark lab opensmile lint lock clean
 
 report: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and write the report
 	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
 
 figures: $(READY)  ## redraw every committed table and figure from data/predictions, without corpora or training
-	$(BIN)/snakemake figures --config profile=full --cores 1 --force
+	$(BIN)/snakemake figures --cores 1 --force
+
+stale: $(READY)  ## list committed runs that the code or report.yaml would no longer give
+	@$(BIN)/serlib stale
 
 test: $(READY)  ## the tests: units, style, every notebook in profile smoke
 	$(BIN)/pytest -n $(CORES)

@@ -1,5 +1,5 @@
-# The report as a graph: every run of report.yaml is one notebook executed by papermill; the report reads what they wrote.
-#   make report [PROFILE=smoke|demo|full]     make figures
+# The report as a graph: every experiment of report.yaml is one notebook executed by papermill; the analyses read what they
+# wrote.   make report [PROFILE=smoke|demo|full]     make figures
 import functools
 import json
 import os
@@ -7,26 +7,18 @@ import shlex
 import sys
 from pathlib import Path
 
-from serlib import corpora
-from serlib.report import code_hash, collect, plan, read, to_html, update_readme
+from serlib import corpora, pages, provenance, records, runs, scoring
 
 PROFILE = config.get("profile", "demo")
 BUILD = f"build/{PROFILE}"
 # The full report is what gets committed; every other profile stays below build/.
 PREDICTIONS = "data/predictions" if PROFILE == "full" else f"{BUILD}/predictions"
 FIGURES = "figures" if PROFILE == "full" else f"{BUILD}/figures"
-RUNS = {f"{run.notebook}/{run.name}": run for run in plan(PROFILE)}
+RUNS = {f"{run.notebook}/{run.name}": run for run in runs.plan(PROFILE)}
+ANALYSES = runs.analyses()
 LISTING = functools.cache(corpora.listing_hash)
+CODE = functools.cache(functools.partial(provenance.code_hash, texts=provenance.sources()))
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --cwd notebooks --no-progress-bar"
-SHARED_CODE = [  # what can change a prediction
-    Path(f"serlib/{module}.py")
-    for module in (
-        "sources", "listening", "corpora", "synthetic", "splits", "metrics", "audio", "features", "training", "models",
-    )
-]  # fmt: skip
-OWN_CODE = dict.fromkeys(  # what can change some notebooks alone
-    ["08_vit", "09_beit", "10_grad_cam"], [Path("serlib/transformer.py"), Path("serlib/explain.py")]
-)
 
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the debugger's start-up warning is of no use in a log
 
@@ -36,12 +28,13 @@ def settings(run, folder):
     return json.dumps(run.parameters | {"out_dir": folder})
 
 
-def draw(executed, log):
-    """Run the report's notebook over the predictions; the full report's table goes into the README too."""
-    folders = f"-p predictions_dir {PREDICTIONS} -p figures_dir {FIGURES}"
-    shell(f"{PAPERMILL} notebooks/18_report.ipynb {executed} {folders} > {log} 2>&1")
-    if PROFILE == "full":
-        update_readme(read(Path(PREDICTIONS))[0])
+def analyse(executed, log, predictions, figures):
+    """Execute the analyses over predictions; the tables of the committed ones go into the README too."""
+    for notebook, path in zip(ANALYSES, executed, strict=True):
+        folders = f"-p predictions_dir {predictions} -p figures_dir {figures}"
+        shell(f"{PAPERMILL} notebooks/{notebook}.ipynb {path} {folders} >> {log} 2>&1")
+    if predictions == "data/predictions":
+        scoring.update_readme(records.read(Path(predictions)))
 
 
 onstart:
@@ -53,7 +46,7 @@ onstart:
 
 rule all:
     input:
-        f"{BUILD}/pages/18_report.html",
+        f"{BUILD}/pages/index.html",
 
 
 rule run:
@@ -63,7 +56,7 @@ rule run:
         record=BUILD + "/runs/{notebook}/{name}/run.json",
         executed=BUILD + "/runs/{notebook}/{name}/executed.ipynb",
     params:  # a run is redone when one of these changes; a reworded paragraph does not cost hours
-        code=lambda w: code_hash([Path(f"notebooks/{w.notebook}.ipynb"), *SHARED_CODE, *OWN_CODE.get(w.notebook, [])]),
+        code=lambda w: CODE(w.notebook),
         listing=lambda w: LISTING(RUNS[f"{w.notebook}/{w.name}"].parameters["corpus"]),
         settings=lambda w: settings(RUNS[f"{w.notebook}/{w.name}"], f"{BUILD}/runs/{w.notebook}/{w.name}"),
     log:
@@ -76,42 +69,41 @@ rule run:
 
 rule collect:
     message:
-        "predictions and figures of all runs"
+        "tables and pictures of all runs"
     input:
         [f"{BUILD}/runs/{name}/run.json" for name in RUNS],
     output:
         touch(f"{BUILD}/collected"),
     run:
-        collect([Path(path).parent for path in input], Path(PREDICTIONS), Path(FIGURES))
+        runs.collect([Path(path).parent for path in input], Path(PREDICTIONS), Path(FIGURES))
 
 
 rule report:
     message:
-        "18_report, and every notebook as a page"
+        "the analyses, and every notebook as a page"
     input:
         f"{BUILD}/collected",
-        notebook="notebooks/18_report.ipynb",
-        code=["serlib/metrics.py", "serlib/plots.py", "serlib/report.py"],
-        claims="data/claims.csv",
+        [f"notebooks/{name}.ipynb" for name in ANALYSES],
+        [f"serlib/{module}.py" for module in ("metrics", "records", *sorted(provenance.DOWNSTREAM))],
+        "data/claims.csv",
     output:
-        executed=f"{BUILD}/18_report.ipynb",
-        page=f"{BUILD}/pages/18_report.html",
+        executed=[f"{BUILD}/{name}.ipynb" for name in ANALYSES],
+        page=f"{BUILD}/pages/index.html",
     log:
-        f"{BUILD}/logs/18_report.log",
+        f"{BUILD}/logs/analyses.log",
     run:
-        draw(output.executed, log)
+        analyse(output.executed, log, PREDICTIONS, FIGURES)
         first = {run.notebook: Path(f"{BUILD}/runs/{name}/executed.ipynb") for name, run in reversed(RUNS.items())}
-        to_html(first | {"18_report": Path(output.executed)}, Path(BUILD) / "pages")
-        print(f"\nThe report: {output.page}\nAll notebooks as pages: {BUILD}/pages/index.html\nFigures: {FIGURES}/\n")
+        pages.to_html(first | {path.stem: path for path in map(Path, output.executed)}, Path(BUILD) / "pages")
+        print(f"\nThe report: {BUILD}/pages/18_report.html\nAll notebooks as pages: {output.page}\nFigures: {FIGURES}/\n")
 
 
-# make figures: what is committed in data/predictions is enough.
-rule figures:
+rule figures:  # what is committed in data/predictions is enough, whatever the profile
     message:
-        "18_report over data/predictions"
+        "the analyses over data/predictions"
     output:
-        executed="build/figures/18_report.ipynb",
+        [f"build/figures/{name}.ipynb" for name in ANALYSES],
     log:
-        "build/figures/18_report.log",
+        "build/figures/analyses.log",
     run:
-        draw(output.executed, log)
+        analyse(output, log, "data/predictions", "figures")

@@ -10,13 +10,18 @@
 ``metrics``      UAR, WA, macro-F1, confusion matrices, intervals
 ``audio``        load, pad, trim, play
 ``features``     log-mel, MFCC, chroma, contrast, ZCR, RMS from one STFT; functionals; the cache
-``training``     seeds, compile-and-fit conventions, what a run writes
+``provenance``   which code a run executes: a hash of all that a notebook reaches
+``records``      what a run leaves: columns, written, read and checked in one place
+``training``     seeds, compile-and-fit conventions, fold by fold
 ``transformer``  ViT and BEiT; published checkpoints in
 ``models``       networks that more than one notebook trains
 ``explain``      relevance maps of a trained network, and the measures that test them
 ``predict``      a saved run -> the emotion of any recording
 ``plots``        one style, one colour per emotion; figures saved with their data
-``report``       predictions -> tables and figures
+``scoring``      predictions -> tables of scores
+``figures``      tables of scores drawn
+``pages``        executed notebooks as web pages
+``runs``         the runs of report.yaml: planned, gathered, held against the code
 ``cli``          the ``serlib`` command
 ===============  ======================================================================================
 """

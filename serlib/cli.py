@@ -19,6 +19,7 @@ from rich.table import Table
 from serlib import corpora as _corpora
 from serlib import downloads as _downloads
 from serlib import features as _features
+from serlib import runs as _runs
 from serlib import splits as _splits
 from serlib.sources import SOURCES
 
@@ -255,6 +256,35 @@ def predict(
             print(f"{explain} shows what attention gathered, whatever the answer; notebook 08 says what that is worth.")
         else:
             print(f"{explain} shows what spoke for the answers according to {method}; notebook 10 tests such maps.")
+
+
+Predictions = Annotated[
+    Path, typer.Option(help="Folder of gathered runs, with runs.csv.", exists=True, file_okay=False)
+]
+
+
+@app.command()
+def stale(predictions: Predictions = _corpora.REPOSITORY / "data" / "predictions", profile: str = "full") -> None:
+    """List gathered runs that the code or report.yaml would no longer give; prints nothing where there are none."""
+    found = _runs.stale(predictions, profile)
+    for row in found.itertuples():
+        print(f"{row.notebook}/{row.run}: {row.why}")
+    if len(found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def waive(
+    notebook: Annotated[str, typer.Argument(help="Such as 04_cnn.")],
+    reason: Annotated[str, typer.Option(help="Why its runs hold although the code changed; it is recorded.")],
+    predictions: Predictions = _corpora.REPOSITORY / "data" / "predictions",
+) -> None:
+    """Accept a notebook's gathered runs under the code as it is now."""
+    try:
+        count = _runs.waive(predictions, notebook, reason)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    print(f"{notebook}: accepted runs of {count} older states of the code, recorded in {predictions / _runs.WAIVERS}")
 
 
 def _draw(recogniser, recordings: list[Path], answers, path: Path, method: str) -> None:

@@ -151,7 +151,7 @@ def load(corpus: str = "auto", data_dir: str | Path | None = None) -> Corpus:
         A folder's CSV is missing, ambiguous or empty, or two corpora joined have an utterance of the same name.
     """
     if "+" in corpus:
-        names = corpus.split("+")
+        names = sorted(corpus.split("+"))  # a+b and b+a are one pool: the same rows, splits and fingerprint
         if not all(names):
             raise ValueError(f"{corpus!r} joins a corpus without a name; say a+b, such as ravdess+savee")
         return _pool([load(name, data_dir) for name in names])

@@ -36,6 +36,8 @@ class Source:
     Attributes
     ----------
     title : str
+    plain : str
+        What people call it, for headings and legends.
     grammar : Pattern
         Matches the whole path of a clip below the corpus's folder, without its suffix; see `_grammar`.
     parse : callable
@@ -61,6 +63,7 @@ class Source:
     """
 
     title: str
+    plain: str
     grammar: re.Pattern[str]
     parse: Callable[[re.Match[str]], Row]
     labels: Mapping[str, str]
@@ -205,6 +208,7 @@ def _iemocap_labels(folder: Path, rows: list[Row]) -> list[Problem]:
 SOURCES = {
     "tess": Source(
         title="Toronto Emotional Speech Set",
+        plain="TESS",
         grammar=_grammar(r"(?P<speaker>OAF?|YAF)_(?P<word>[a-z]+)_(?P<label>[a-z]+)"),
         parse=_tess,
         labels=HARMONISED,
@@ -218,6 +222,7 @@ SOURCES = {
     ),
     "ravdess": Source(
         title="Ryerson Audio-Visual Database of Emotional Speech and Song",
+        plain="RAVDESS",
         grammar=_grammar(  # 03: audio only, as opposed to video
             r"03-(?P<channel>0[12])-(?P<label>0[1-8])-(?P<intensity>0[12])-(?P<statement>0[12])-0[12]"
             r"-(?P<actor>0[1-9]|1\d|2[0-4])"
@@ -243,6 +248,7 @@ SOURCES = {
     ),
     "cremad": Source(
         title="Crowd-sourced Emotional Multimodal Actors Dataset (CREMA-D)",
+        plain="CREMA-D",
         grammar=_grammar(
             r"(?P<speaker>10[0-8]\d|109[01])_(?P<text>[a-z]{3})_(?P<label>ANG|DIS|FEA|HAP|NEU|SAD)"
             r"_(?P<intensity>LO|MD|HI|XX?)"
@@ -267,6 +273,7 @@ SOURCES = {
     ),
     "savee": Source(
         title="Surrey Audio-Visual Expressed Emotion (SAVEE)",
+        plain="SAVEE",
         grammar=_grammar(r"(?P<speaker>DC|JE|JK|KL)[_/](?P<label>sa|su|[adfhn])(?P<number>[0-3]\d)"),
         parse=_savee,
         labels={
@@ -288,6 +295,7 @@ SOURCES = {
     ),
     "emodb": Source(
         title="Berlin Database of Emotional Speech (EMO-DB)",
+        plain="EMO-DB",
         grammar=_grammar(r"(?P<speaker>03|08|09|1[0-6])(?P<text>[ab]\d\d)(?P<label>[WLEAFTN])(?P<take>[a-z])"),
         parse=_emodb,
         labels={  # initials of Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral
@@ -309,6 +317,7 @@ SOURCES = {
     ),
     "iemocap": Source(
         title="Interactive Emotional Dyadic Motion Capture Database (IEMOCAP)",
+        plain="IEMOCAP",
         grammar=_grammar(
             r"Ses(?P<session>0[1-5])(?P<marked>[FM])_(?P<scene>impro\d\d|script\d\d(?:_\d)?)(?P<part>[a-z]?)"
             r"_(?P<gender>[FM])(?P<turn>\w{3})"

@@ -66,6 +66,10 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
     cross_corpus              a corpus, each tested once   10 % of the training speakers
     ========================  ===========================  ========================================================
 
+    A row that names a ``parent`` is made from that clip. Clips are divided as if such rows were not there; then
+    windows go where their parent went, and copies (``augmented``, see `copies`) of training clips into training, others
+    nowhere. Speakers of one name in two corpora are two; a text of one name is one, wherever it is said.
+
     What fits no part is left out of the fold: under `speaker_text_independent` known speakers with test texts, for one;
     under `cross_corpus` the emotions that only the tested corpus or only the others have. The others are taken
     together: an emotion that one of them has is shared.
@@ -79,7 +83,8 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
     Parameters
     ----------
     utterances : DataFrame
-        Columns utterance, speaker, emotion, sha256 and, where the protocol needs them, text, gender and corpus.
+        Columns utterance, speaker, emotion, sha256 and, where the protocol needs them, text, gender and corpus; where
+        rows are made from others, parent and augmented.
     protocol : one of `PROTOCOLS`
     seed : int
     fold : int, optional
@@ -98,6 +103,14 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
+    utterances = _distinct_speakers(utterances)
+    if "parent" in utterances and utterances.parent.notna().any():
+        recorded = utterances.parent.isna().to_numpy()
+        own = make(utterances[recorded].reset_index(drop=True), protocol, seed=seed, fold=fold)
+        splits = [_with_children(utterances, split, np.flatnonzero(recorded)) for split in own]
+        for split in splits:
+            check(utterances, split, protocol)
+        return splits
     rng = np.random.default_rng(seed)
     if protocol == "random":
         parts = [_random(utterances, seed)]
@@ -131,10 +144,16 @@ def check(utterances: pd.DataFrame, split: Split, protocol: str) -> None:
     LeakError
         Names the parts, the column and the first values shared; also when a part is empty.
     """
+    utterances = _distinct_speakers(utterances)
+    if "parent" in utterances:  # a row counts as the clip that it is made from
+        utterances = utterances.assign(utterance=utterances.parent.fillna(utterances.utterance))
     parts = {name: utterances.iloc[getattr(split, name)] for name in ("train", "validation", "test")}
     for name, part in parts.items():
         if part.empty:
             raise LeakError(f"fold {split.fold} of {protocol}: the {name} part is empty")
+        if name != "train" and _augmented(part).any():
+            copied = part.utterance[_augmented(part)].iloc[0]
+            raise LeakError(f"fold {split.fold} of {protocol}: {name} has changed copies of clips, such as of {copied}")
     stand_in = {"corpus": "speaker"}  # what keeps validation from training where the column itself cannot
     if utterances.speaker.nunique() == 2:
         stand_in["speaker"] = "text"
@@ -151,6 +170,54 @@ def check(utterances: pd.DataFrame, split: Split, protocol: str) -> None:
                     f"fold {split.fold} of {protocol}: {a} and {b} share {len(shared)} values of {column!r}, "
                     f"such as {', '.join(map(str, shared[:3]))}"
                 )
+
+
+def _distinct_speakers(utterances: pd.DataFrame) -> pd.DataFrame:
+    """The table, with the corpus in the name of a speaker whose name another corpus uses too."""
+    if "corpus" not in utterances:
+        return utterances
+    shared = utterances.groupby("speaker").corpus.transform("nunique") > 1
+    names = utterances.speaker.mask(shared, utterances.corpus + "/" + utterances.speaker)
+    return utterances.assign(speaker=names)
+
+
+def copies(utterances: pd.DataFrame, **changes) -> pd.DataFrame:
+    """Rows for changed copies of clips, to be set under the clips themselves: more training data, never a test.
+
+    Parameters
+    ----------
+    utterances : DataFrame
+    changes
+        Columns that say what is changed, such as ``speed=0.9``.
+
+    Returns
+    -------
+    DataFrame
+        The same rows; ``utterance`` ends in what is changed (``OAF_back_angry@speed=0.9``), ``parent`` names the clip
+        and ``augmented`` is true.
+    """
+    told = "".join(f"@{name}={value}" for name, value in changes.items())
+    named = {"utterance": utterances.utterance + told, "parent": utterances.utterance, "augmented": True}
+    return utterances.assign(**named, **changes)
+
+
+def _augmented(utterances: pd.DataFrame) -> np.ndarray:
+    """Which rows are changed copies of clips, and no windows or clips."""
+    if "augmented" not in utterances:
+        return np.zeros(len(utterances), bool)
+    return utterances.augmented.eq(True).to_numpy()
+
+
+def _with_children(utterances: pd.DataFrame, split: Split, positions: np.ndarray) -> Split:
+    """A split of the recorded clips, at `positions` of the table, with the rows that are made from them."""
+    names = ["corpus", "utterance"] if "corpus" in utterances else ["utterance"]
+    origin = utterances.assign(utterance=utterances.parent.fillna(utterances.utterance))[names].agg("/".join, axis=1)
+    parts = {}
+    for name in ("train", "validation", "test"):
+        clips = origin.iloc[positions[getattr(split, name)]]
+        wanted = origin.isin(clips).to_numpy()
+        parts[name] = np.flatnonzero(wanted if name == "train" else wanted & ~_augmented(utterances))
+    return Split(split.fold, **parts)
 
 
 def _random(utterances: pd.DataFrame, seed: int) -> tuple[np.ndarray, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from serlib import corpora, explain, listening, models, plots, training, transformer
+from serlib import corpora, explain, listening, models, plots, records, transformer
 from serlib.cli import Method, app
 from serlib.features import FeatureSet
 
@@ -93,7 +93,7 @@ def test_predict_names_the_emotion_or_the_remedy(tmp_path, tone):
     wanted = FeatureSet(("log_mel",), n_mels=8, n_frames=16)
     about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": corpora.load("mini")}
     (tmp_path / "run").mkdir()
-    training.write_run(tmp_path / "run", model=model, classes=["anger", "fear"], features=wanted, **about)
+    records.write_run(tmp_path / "run", model=model, classes=["anger", "fear"], features=wanted, **about)
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(clip), "--json"])
     (answer,) = json.loads(result.stdout)
     assert answer["emotion"] in ("anger", "fear") and abs(answer["p_anger"] + answer["p_fear"] - 1) < 1e-3
@@ -110,7 +110,7 @@ def test_predict_draws_why_or_nothing(tmp_path, monkeypatch):
     model = models.cnn_lstm(np.random.default_rng(0).normal(-40, 15, size=(4, 32, 16)).astype("float32"), 2)
     wanted = FeatureSet(("log_mel",), n_mels=16, n_frames=32)
     about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": mini, "classes": ["anger", "fear"]}
-    training.write_run(tmp_path, model=model, features=wanted, **about)
+    records.write_run(tmp_path, model=model, features=wanted, **about)
     drawn, draw = [], plots.explanations
     monkeypatch.setattr(plots, "explanations", lambda *a, **options: drawn.append(a) or draw(*a, **options))
     png = tmp_path / "why.png"
@@ -136,13 +136,13 @@ def test_predict_draws_why_or_nothing(tmp_path, monkeypatch):
     assert result.exit_code == 1 and "there is no folder" in result.stderr
     frames = keras.Input((32, 16))
     lstm = keras.Model(frames, keras.layers.Dense(2)(keras.layers.LSTM(4)(frames)))
-    training.write_run(tmp_path, model=lstm, features=wanted, **about)
+    records.write_run(tmp_path, model=lstm, features=wanted, **about)
     result = CliRunner().invoke(app, [*ask, "--method", "grad_cam"])
     assert result.exit_code == 1 and "--method smooth_grad" in result.stderr and not png.exists()
     assert result.stdout == "" and len(result.stderr.splitlines()) == 1
     result = CliRunner().invoke(app, ask)
     assert result.exit_code == 0 and "according to smooth_grad" in result.stdout and png.exists()
     vit = transformer.classifier(transformer.Config((32, 16), (8, 8), hidden_dim=8, num_layers=1, num_heads=2), 2)
-    training.write_run(tmp_path, model=vit, features=wanted, **about)
+    records.write_run(tmp_path, model=vit, features=wanted, **about)
     result = CliRunner().invoke(app, ask)
     assert result.exit_code == 0 and "what attention gathered" in result.stdout

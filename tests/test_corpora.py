@@ -331,13 +331,15 @@ def test_corpora_joined_by_plus_are_one_table(tess, folder):
     assert tess.parent == folder.parent
     one, other = corpora.load("tess", tess.parent), corpora.load(folder.name, folder.parent)
     pool = corpora.load(f"tess+{folder.name}", tess.parent)
-    assert pool.name == f"tess+{folder.name}"
-    assert pool.utterances.utterance.tolist() == [*one.utterances.utterance, *other.utterances.utterance]
+    turned = corpora.load(f"{folder.name}+tess", tess.parent)
+    assert turned.name == pool.name and turned.fingerprint == pool.fingerprint, "the order of names does not matter"
+    assert folder.name < "tess"
+    assert pool.utterances.utterance.tolist() == [*other.utterances.utterance, *one.utterances.utterance]
     assert set(pool.utterances.corpus) == {"tess", folder.name}
     assert pool.n_clips == one.n_clips + other.n_clips and len(pool.problems) == len(one.problems) + len(other.problems)
     assert pool.utterances.age.dtype == "Int64"
     assert corpora.listing_hash(pool.name, tess.parent).split() == [
-        corpora.listing_hash(name, tess.parent) for name in ("tess", folder.name)
+        corpora.listing_hash(name, tess.parent) for name in (folder.name, "tess")
     ]
 
 

@@ -8,10 +8,10 @@ import pandas as pd
 import papermill
 import pytest
 
-from serlib import corpora, report
+from serlib import corpora, pages, records, runs
 
 NOTEBOOKS = corpora.REPOSITORY / "notebooks"
-RUNS = report.plan("smoke")
+RUNS = runs.plan("smoke")
 
 
 def execute(notebook: str, parameters: dict, folder: Path, monkeypatch) -> None:
@@ -27,18 +27,20 @@ def test_runs_on_the_synthetic_corpus(run, tmp_path, monkeypatch):
     assert (tmp_path / "run.json").is_file()
 
 
-def test_smoke_runs_every_notebook_but_the_report():
+def test_every_notebook_is_an_experiment_of_smoke_or_an_analysis():
     stems = {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
-    assert {run.notebook for run in RUNS} == stems - {"18_report"}
+    assert {run.notebook for run in RUNS} == stems - set(runs.analyses())
+    for stem in runs.analyses():
+        assert {"predictions_dir", "figures_dir"} <= set(runs.parameters_of(NOTEBOOKS / f"{stem}.ipynb"))
 
 
 def test_report_runs_on_what_the_runs_left(tmp_path, monkeypatch):
     run = next(run for run in RUNS if run.notebook == "07_decision_tree_random_forest")
     execute(run.notebook, run.parameters | {"out_dir": str(tmp_path / "run")}, tmp_path, monkeypatch)
-    report.collect([tmp_path / "run"], tmp_path / "predictions", tmp_path / "figures")
+    runs.collect([tmp_path / "run"], tmp_path / "predictions", tmp_path / "figures")
     folders = {"predictions_dir": str(tmp_path / "predictions"), "figures_dir": str(tmp_path / "figures")}
     execute("18_report", folders, tmp_path, monkeypatch)
-    report.to_html({"18_report": tmp_path / "executed.ipynb"}, tmp_path / "pages")
+    pages.to_html({"18_report": tmp_path / "executed.ipynb"}, tmp_path / "pages")
     page = (tmp_path / "pages" / "18_report.html").read_text()
     assert "random forest" in page and "data:image/png;base64," in page
     assert (tmp_path / "figures" / "18_report" / "gap_mini.svg").is_file()
@@ -56,9 +58,9 @@ def test_a_pool_is_tested_corpus_by_corpus(tmp_path, monkeypatch):
     settings = {"corpus": "one+two", "protocol": "cross_corpus", "n_epochs": 1, "data_dir": str(tmp_path / "data")}
     settings |= {"networks": ["cnn1d_lstm"], "speeds": [1.1], "per_emotion": None, "out_dir": str(tmp_path)}
     execute("13_four_corpora", settings, tmp_path, monkeypatch)
-    predictions, _ = report.read(tmp_path)
+    predictions = records.read(tmp_path)
     assert predictions.groupby("fold").corpus.unique().str[0].to_dict() == {0: "one", 1: "two"}
-    assert "surprise" not in set(predictions.emotion) and predictions.filter(like="p_").notna().all(axis=None)
+    assert "surprise" not in set(predictions.emotion) and predictions.filter(regex="^p_").notna().all(axis=None)
     assert set(predictions.train_corpora) == {"one+two"}
 
 
@@ -69,6 +71,6 @@ def test_a_pool_is_tested_corpus_by_corpus(tmp_path, monkeypatch):
 def test_runs_on_real_speech(tmp_path, monkeypatch):
     settings = {"corpus": "tess", "protocol": "speaker_independent", "fold": 0, "n_epochs": 2, "max_utterances": 280}
     execute("04_cnn", settings | {"out_dir": str(tmp_path)}, tmp_path, monkeypatch)
-    predictions, _ = report.read(Path(tmp_path))
+    predictions = records.read(Path(tmp_path))
     assert predictions.corpus.unique() == ["tess"]
     assert predictions.speaker.unique() == ["OAF"]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from serlib import audio, corpora, explain, features, models, predict, training
+from serlib import audio, corpora, explain, features, models, predict, records, training
 
 WANTED = features.FeatureSet(("log_mel",), n_mels=16, n_frames=32)
 CLASSES = ["anger", "fear", "sadness"]
@@ -17,7 +17,7 @@ def run(tmp_path_factory):
     training.set_seed(0)
     model = models.cnn_lstm(np.random.default_rng(0).normal(size=(4, 32, 16)).astype("float32"), 3)
     about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": corpora.load("mini")}
-    training.write_run(folder, model=model, classes=CLASSES, features=WANTED, **about)
+    records.write_run(folder, model=model, classes=CLASSES, features=WANTED, **about)
     return folder
 
 

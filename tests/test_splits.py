@@ -361,3 +361,64 @@ def test_check_refuses_an_empty_part():
     split = replace(splits.make(frame, "random")[0], validation=np.array([], dtype=int))
     with pytest.raises(splits.LeakError, match="validation part is empty"):
         splits.check(frame, split, "random")
+
+
+def with_rows_made_from_clips(frame):
+    return pd.concat([frame, splits.copies(frame, speed=0.9), splits.copies(frame, speed=1.1)], ignore_index=True)
+
+
+@pytest.mark.parametrize("protocol", splits.PROTOCOLS)
+def test_copies_of_training_clips_train_and_others_go_nowhere(protocol):
+    frame = frame_for(protocol)
+    rows = with_rows_made_from_clips(frame)
+    for split, longer in zip(splits.make(frame, protocol, seed=1), splits.make(rows, protocol, seed=1), strict=True):
+        np.testing.assert_array_equal(longer.test, split.test)
+        np.testing.assert_array_equal(longer.validation, split.validation)
+        expected = np.concatenate([split.train + k * len(frame) for k in range(3)])
+        np.testing.assert_array_equal(longer.train, expected)
+
+
+def test_copies_name_their_parent():
+    frame = table()
+    copied = splits.copies(frame, speed=0.9)
+    assert copied.utterance[0] == "S00_0_anger@speed=0.9" and copied.parent[0] == "S00_0_anger"
+    assert copied.augmented.all() and set(copied.speed) == {0.9} and copied.speaker.equals(frame.speaker)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("train", "train and test share 1 values of 'utterance'"), ("validation", "validation has changed copies")],
+)
+def test_a_copy_of_a_test_clip_is_a_leak(part, message):
+    frame = table()
+    rows = pd.concat([frame, splits.copies(frame, speed=0.9)], ignore_index=True)
+    (split,) = splits.make(rows, "random", seed=1)
+    copy_of_test = split.test[0] + len(frame)
+    leaking = replace(split, **{part: np.append(getattr(split, part), copy_of_test)})
+    with pytest.raises(splits.LeakError, match=message):
+        splits.check(rows, leaking, "random")
+
+
+def test_windows_go_where_their_clip_went():
+    frame = table()
+    windows = pd.concat([frame.assign(utterance=frame.utterance + f"#{k}", parent=frame.utterance) for k in range(2)])
+    rows = pd.concat([frame, windows], ignore_index=True)
+    (split,) = splits.make(rows, "random", seed=1)
+    (own,) = splits.make(frame, "random", seed=1)
+    for part in ("train", "validation", "test"):
+        names = set(frame.utterance.iloc[getattr(own, part)])
+        assert set(rows.parent.fillna(rows.utterance).iloc[getattr(split, part)]) == names
+        assert len(getattr(split, part)) == 3 * len(names)
+    torn = replace(split, train=np.sort(np.append(split.train, split.test[-1])), test=split.test[:-1])
+    with pytest.raises(splits.LeakError, match="share 1 values of 'utterance'"):
+        splits.check(rows, torn, "random")
+
+
+def test_speakers_of_one_name_in_two_corpora_are_two():
+    frame = pool(a=3, b=3)
+    same = frame.assign(speaker=frame.speaker.str[1:])  # S00, S01 and S02 in both
+    for one, other in zip(
+        splits.make(frame, "speaker_independent"), splits.make(same, "speaker_independent"), strict=True
+    ):
+        for name in ("train", "validation", "test"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -1,11 +1,9 @@
-import json
-
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from serlib import corpora, training
+from serlib import records, splits, training
 from serlib.splits import Split
 
 SPLIT = Split(0, np.arange(60), np.arange(60, 80), np.arange(80, 100))
@@ -26,7 +24,8 @@ def small_model():
 
 def fitted(x, y, **options):
     model = small_model()
-    history = training.fit(model, x, y, SPLIT, **{"n_epochs": 6, "learning_rate": 0.02} | options)
+    parts = ((x[rows], y[rows]) for rows in (SPLIT.train, SPLIT.validation))
+    history = training.fit(model, *parts, **{"n_epochs": 6, "learning_rate": 0.02} | options)
     return model, history
 
 
@@ -40,17 +39,9 @@ def test_the_same_seed_gives_the_same_model():
 def test_it_learns_and_says_how():
     x, y = problem()
     model, history = fitted(x, y, n_epochs=40)
-    assert history.columns.tolist() == ["fold", "epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
+    assert history.columns.tolist() == ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
     assert history.epoch.iloc[0] == 1 and history.loss.iloc[-1] < history.loss.iloc[0]
     assert (training.probabilities(model, x[80:]).argmax(axis=1) == y[80:]).mean() > 0.8
-
-
-def test_the_test_part_is_never_read():
-    x, y = problem()
-    spoilt = x.copy()
-    spoilt[SPLIT.test] = np.nan
-    clean, other = fitted(x, y)[0], fitted(spoilt, y)[0]
-    np.testing.assert_array_equal(training.probabilities(clean, x), training.probabilities(other, x))
 
 
 def test_the_best_validation_epoch_is_kept():
@@ -64,61 +55,85 @@ def test_the_best_validation_epoch_is_kept():
     assert loss == pytest.approx(history.val_loss.min(), rel=1e-3)
 
 
-def utterances():
-    rows = [(f"u{k}", "mini", "F1", "home", "anger") for k in range(3)]
-    return pd.DataFrame(rows, columns=["utterance", "corpus", "speaker", "text", "emotion"], index=[7, 3, 5])
+def two_inputs():
+    training.set_seed(1)
+    a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
+    h = keras.layers.Dense(8, activation="relu")(keras.layers.Concatenate()([a, b]))
+    return keras.Model({"a": a, "b": b}, keras.layers.Dense(2, name="logits")(h))
 
 
-ABOUT = {"notebook": "04_cnn", "model": "cnn", "protocol": "random", "fold": 0, "seed": 1}
+def test_a_tree_of_arrays_trains_a_model_of_several_inputs():
+    x, y = problem()
+    data = ({"a": x[:, :2], "b": x[:, 2:]}, y)
+    model, plain = two_inputs(), small_model()
+    train, validation = training.take(data, SPLIT.train), training.take(data, SPLIT.validation)
+    assert train[0]["a"].shape == (60, 2) and train[1].shape == (60,)
+    history = training.fit(model, train, validation, n_epochs=3)
+    same = training.fit(plain, (x[:60], y[:60]), (x[60:80], y[60:80]), n_epochs=3)
+    pd.testing.assert_frame_equal(history, same, check_exact=False, rtol=1e-5)
+    assert training.probabilities(model, data[0]).shape == (100, 2)
 
 
-def test_predictions_hold_one_row_an_utterance():
-    p = np.array([[0.123456, 0.876544]] * 3)
-    table = training.predictions(utterances(), p, ["anger", "fear"], **ABOUT)
-    expected = "notebook model variant corpus train_corpora protocol fold seed part utterance speaker text emotion"
-    assert table.columns.tolist() == [*expected.split(), "p_anger", "p_fear"]
-    assert table.utterance.tolist() == ["u0", "u1", "u2"]
-    assert table.p_anger.tolist() == [0.1235] * 3 and set(table.variant) == {"default"} and set(table.part) == {"test"}
-    assert table.train_corpora.equals(table.corpus)
-    pool = training.predictions(utterances(), p, ["anger", "fear"], train_corpora="mini+tess", **ABOUT)
-    assert set(pool.train_corpora) == {"mini+tess"} and set(pool.corpus) == {"mini"}
-    joint = training.predictions(utterances(), p, ["x", "y"], emotion=utterances().emotion + "_female", **ABOUT)
-    assert set(joint.emotion) == {"anger_female"}
+def test_a_dataset_trains_too():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, k):
+            x, y = problem()
+            return x[20 * k : 20 * k + 20], y[20 * k : 20 * k + 20]
+
+    x, y = problem()
+    history = training.fit(small_model(), Batches(), (x[60:80], y[60:80]), n_epochs=2)
+    assert len(history) == 2 and history.val_loss.notna().all()
 
 
-def test_a_run_is_written_and_marked_last(tmp_path):
-    table = training.predictions(utterances(), np.full((3, 2), 0.5), ["anger", "fear"], **ABOUT)
-    history = pd.DataFrame({"fold": [0], "epoch": [1], "loss": [1.0]})
-    model = small_model()
-    corpus = corpora.load("mini")
-    training.write_run(
-        tmp_path,
-        notebook="04_cnn",
-        parameters={"seed": 1},
-        corpus=corpus,
-        predictions=table,
-        history=history,
-        model=model,
-    )
-    names = {"predictions.parquet", "history.csv", "model.keras", "run.json"}
-    assert {path.name for path in tmp_path.iterdir()} == names, "nothing half-written is left"
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "predictions.parquet"), table)
-    again = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again.predict(np.ones((1, 4)), verbose=0), model.predict(np.ones((1, 4)), verbose=0))
-    record = json.loads((tmp_path / "run.json").read_text())
-    assert record["parameters"] == {"seed": 1} and record["corpus"]["fingerprint"] == corpus.fingerprint
-    assert record["versions"]["keras"] == keras.__version__
+def test_outputs_beyond_the_classes_are_cut_off():
+    x, _ = problem()
+    whole, cut = (training.probabilities(small_model(), x, n_classes=n) for n in (None, 1))
+    assert whole.shape == (100, 2)
+    np.testing.assert_allclose(cut, np.ones((100, 1)), rtol=1e-6)
 
 
-def test_half_a_run_is_no_run(tmp_path):
-    training.write_run(tmp_path, notebook="04_cnn", parameters={})
-    table = pd.DataFrame({"mixed": [1, "text", object()]})  # parquet cannot hold this
-    with pytest.raises(Exception, match=r"mixed|object"):
-        training.write_run(tmp_path, notebook="04_cnn", parameters={}, predictions=table)
-    assert not (tmp_path / "run.json").exists(), "an older mark would vouch for a run that failed"
-    assert not (tmp_path / "predictions.parquet").exists()
+def folds(x, y, clips, **options):
+    def build(x_train, n_classes):
+        assert x_train.shape == (60, 4) and n_classes == 2
+        return small_model()
+
+    about = records.About("04_cnn", "cnn", "mini", "random", fold=9, seed=3)
+    parts = [SPLIT, splits.Split(1, SPLIT.train, SPLIT.test, SPLIT.validation)]
+    return training.each_fold(build, (x, y), clips, parts, about, ["anger", "fear"], n_epochs=2, **options)
 
 
-def test_output_folder_starts_at_the_repository(tmp_path):
-    assert training.output_folder(tmp_path / "a" / "b", "04_cnn") == tmp_path / "a" / "b"
-    assert (tmp_path / "a" / "b").is_dir()
+def clips():
+    table = pd.DataFrame({"utterance": [f"u{k}" for k in range(100)], "speaker": "F1", "text": "home"})
+    return table.assign(corpus="mini", emotion=np.where(problem()[1], "fear", "anger"))
+
+
+def test_each_fold_gives_what_a_run_writes():
+    x, y = problem()
+    result = folds(x, y, clips())
+    assert result.predictions.groupby("fold").utterance.agg(list).to_dict() == {
+        0: [f"u{k}" for k in range(80, 100)],
+        1: [f"u{k}" for k in range(60, 80)],
+    }
+    assert set(result.predictions.seed) == {3} and set(result.history.fold) == {0, 1} == set(result.models)
+    assert len(result.membership) == 200
+    p = training.probabilities(result.models[1], x[60:80])
+    np.testing.assert_allclose(result.predictions.query("fold == 1").p_fear, p[:, 1], atol=1e-4)
+
+
+def test_test_clips_choose_nothing():
+    x, y = problem()
+    spoilt = x.copy()
+    spoilt[80:] += 100
+    weights = [folds(data, y, clips()).models[0].get_weights() for data in (x, spoilt)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_copies_train_and_are_not_predicted():
+    x, y = problem()
+    result = folds(x, y, clips().assign(augmented=np.arange(100) % 2 == 0), parts=("train", "test"))
+    asked = result.predictions.query("fold == 0").groupby("part").utterance.agg(list)
+    assert asked["train"] == [f"u{k}" for k in range(1, 60, 2)] and len(asked["test"]) == 10

@@ -1,0 +1,122 @@
+"""The report's figures: tables of `serlib.scoring` drawn."""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from serlib import metrics, plots
+from serlib.scoring import confusions, model_name, protocols_of, scores, unseen_columns
+
+PALETTE = ("#888888", "#CC6677", "#332288", "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
+
+
+def gap(table: pd.DataFrame) -> plt.Figure:
+    """UAR under `random` beside UAR on each unseen speaker and its range over seeds, and the paper's claim.
+
+    One row a model; `table` is from `results`. Many speakers share one mark, with the 95 % interval over them.
+    """
+    fig, ax = plt.subplots(figsize=(8.5, 0.55 * len(table) + 1.8))
+    y = np.arange(len(table))[::-1]
+    ax.hlines(y, table.unseen_uar, table.random_uar, color="#BBBBBB", linewidth=3, zorder=1)
+    ax.scatter(table.random_uar, y, s=60, color="#332288", label="random split", zorder=3)
+    unseen = unseen_columns(table)
+    shifts = np.linspace(0.15, -0.15, len(unseen)) if len(unseen) > 1 else [0]
+    for marker, shift, (name, column) in zip("^vDPX<>*hp", shifts, unseen.items(), strict=False):
+        bounds = ("low", "high") if column == "unseen_uar" else ("seed_min", "seed_max")
+        low, high = (table[f"{column}_{bound}"] for bound in bounds)
+        ax.hlines(y + shift, low, high, color="#CC6677", linewidth=1, zorder=2)
+        ax.scatter(table[column], y + shift, s=50, marker=marker, color="#CC6677", label=name, zorder=3)
+    if table.claim_wa.notna().any():
+        ax.scatter(table.claim_wa, y, s=110, marker="|", color="black", label="paper's claim (WA)", zorder=4)
+    chance = table.constant_uar.iloc[0]
+    ax.axvline(chance, color="black", linestyle=":", linewidth=1)
+    ax.text(chance + 0.5, len(table) - 0.45, "constant answer", fontsize="small", va="bottom")
+    ax.set_yticks(y, list(map(model_name, table.model, table.start)))
+    ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.6, len(table) - 0.1))
+    fig.legend(loc="outside lower center", ncols=4, fontsize="small")
+    return fig
+
+
+def confusion_matrices(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """Confusion matrices of one model and corpus, one panel a protocol; the figure and its counts."""
+    parts = [(p, predictions.query("protocol == @p")) for p in protocols_of(predictions)]
+    fig, axes = plt.subplots(1, len(parts), figsize=(5.2 * len(parts), 4.9), squeeze=False)
+    counts = []
+    for ax, (protocol, part) in zip(axes[0], parts, strict=True):
+        matrix, classes = confusions(part)
+        plots.confusion(ax, matrix, classes)
+        ax.set_title(f"{protocol}: UAR {100 * metrics.uar(matrix):.1f} %")
+        long = pd.DataFrame(matrix, index=pd.Index(classes, name="true"), columns=classes)
+        long = long.reset_index().melt("true", var_name="predicted", value_name="utterances")
+        counts.append(long.assign(protocol=protocol))
+    return fig, pd.concat(counts, ignore_index=True)
+
+
+def label_shares(table: pd.DataFrame) -> plt.Figure:
+    """UAR over the share of labels with and without pre-training, and below it the gain; a column a protocol.
+
+    `table` is from `label_shares`, of one corpus and sample.
+    """
+    protocols = protocols_of(table)
+    fig, axes = plt.subplots(
+        2, len(protocols), figsize=(4.6 * len(protocols), 5), sharex=True, sharey="row", squeeze=False
+    )
+    for (top, bottom), protocol in zip(axes.T, protocols, strict=True):
+        part = table[table.protocol == protocol].sort_values("label_share")
+        places = np.arange(len(part))
+        top.plot(places, part.uar_pretrained, "o-", color="#332288", label="pre-trained")
+        top.plot(places, part.uar_scratch, "s--", color="#CC6677", label="from scratch")
+        bottom.vlines(places, part.gain_low, part.gain_high, color="#332288", linewidth=2)
+        bottom.plot(places, part.gain, "o", color="#332288")
+        for bound in (part.gain_seed_min, part.gain_seed_max):
+            bottom.plot(places + 0.08, bound, "x", color="#CC6677", markersize=5)
+        bottom.axhline(0, color="black", linewidth=0.8)
+        bottom.set_xticks(places, [f"{100 * share:.0f} %" for share in part.label_share])
+        bottom.set(xlabel="share of the labels", xlim=(-0.4, len(part) - 0.6))
+        top.set_title(protocol)
+    axes[0, 0].set_ylabel("UAR (%)")
+    axes[1, 0].set_ylabel("gain (points)\nline: 95 %, ×: extreme seeds")
+    axes[0, 0].legend()
+    return fig
+
+
+def by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """UAR of models trained on a pool, for the clips of each of its corpora, one panel a protocol; figure and table.
+
+    A corpus's UAR is over its own emotions; the dotted line in its row is one over their number.
+    """
+    table = scores(predictions, ["protocol", "model", "start", "corpus"])
+    corpora = sorted(set(table.corpus), reverse=True)
+    n_emotions = predictions.groupby("corpus").emotion.nunique()
+    protocols = protocols_of(table)
+    fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.6 + 0.5 * len(corpora)), squeeze=False)
+    for ax, protocol in zip(axes[0], protocols, strict=True):
+        for y, corpus in enumerate(corpora):
+            ax.plot([100 / n_emotions[corpus]] * 2, [y - 0.4, y + 0.4], color="black", linestyle=":", linewidth=1)
+        by_model = table.query("protocol == @protocol").groupby(["model", "start"], sort=False)
+        shifts = np.linspace(0.25, -0.25, by_model.ngroups) if by_model.ngroups > 1 else [0]
+        for ((model, start), part), shift, marker, colour in zip(
+            by_model, shifts, itertools.cycle("sov^DX"), itertools.cycle(PALETTE), strict=False
+        ):
+            rows = part.corpus.map(corpora.index) + shift
+            ax.scatter(part.uar, rows, s=40, marker=marker, color=colour, label=model_name(model, start), zorder=3)
+        ax.set_yticks(range(len(corpora)), corpora)
+        ax.set(title=protocol, xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.5, len(corpora) - 0.5))
+        ax.label_outer()
+    handles = {text: handle for ax in axes[0] for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    return fig, table
+
+
+def learning_curves(history: pd.DataFrame) -> plt.Figure:
+    """Loss and accuracy by epoch of one model and corpus, one row of panels a protocol."""
+    protocols = protocols_of(history)
+    fig, axes = plt.subplots(len(protocols), 2, figsize=(9, 3 * len(protocols)), squeeze=False)
+    for row, protocol in zip(axes, protocols, strict=True):
+        plots.learning_curves(row, history.query("protocol == @protocol"))
+        row[0].set_title(protocol)
+    return fig

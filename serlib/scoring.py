@@ -1,0 +1,297 @@
+"""Predictions -> tables of scores, the README's among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from serlib import metrics
+from serlib.corpora import REPOSITORY
+from serlib.records import ABOUT
+from serlib.sources import SOURCES
+from serlib.splits import PROTOCOLS
+
+#: Plain names of the models, in the order in which the course meets them.
+MODELS = {
+    "corpus_only": "corpus alone (hears nothing)",
+    "logistic_regression": "logistic regression",
+    "cnn": "CNN",
+    "lstm_traditional": "LSTM, traditional (77,160 parameters)",
+    "lstm_modified": "LSTM, modified (305,799 parameters)",
+    "lstm": "LSTM over frames",
+    "cnn_lstm": "CNN-LSTM",
+    "cnn1d_lstm": "1-D CNN-LSTM",
+    "decision_tree": "decision tree",
+    "random_forest": "random forest",
+    "vit": "ViT",
+    "ast": "AST (overlapping patches)",
+    "beit": "BEiT",
+}
+STARTS = {"scratch": "", "pretrained": ", pre-trained here", "published": ", published weights"}
+RUN = [name for name in (*ABOUT, "part") if name not in ("fold", "seed")]  # what one row of a score table is about
+MOST_SPEAKERS = 10  # that get a column of their own
+SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", "uar_seed_min", "uar_seed_max"]
+SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_f1", "constant_wa"]
+RESULTS = "part == 'test' and role == 'result' and task == 'emotion' and label_share == 1"  # what is compared
+
+
+def model_name(model: str, start: str = "scratch") -> str:
+    """Plain name of a model, such as *BEiT, pre-trained here*."""
+    return MODELS.get(model, model) + STARTS[start]
+
+
+def file_name(model: str, start: str = "scratch") -> str:
+    """The same in files: ``cnn``, ``beit_pretrained``."""
+    return model if start == "scratch" else f"{model}_{start}"
+
+
+def protocols_of(table: pd.DataFrame) -> list[str]:
+    """The protocols that a table has, in the order of `serlib.splits.PROTOCOLS`."""
+    return [protocol for protocol in PROTOCOLS if protocol in set(table.protocol)]
+
+
+def confusions(predictions: pd.DataFrame, group: str | list[str] | None = None) -> tuple[np.ndarray, list[str]]:
+    """Confusion matrix of some predictions, or one for each value of the column `group`, and the classes.
+
+    Returns
+    -------
+    counts : ndarray of int, shape (n_classes, n_classes) or (n_groups, n_classes, n_classes)
+    classes : list of str
+    """
+    classes = sorted(set(predictions.emotion) | set(predictions.predicted))
+    parts = [predictions] if group is None else [part for _, part in predictions.groupby(group)]
+    counts = np.stack([metrics.confusion(p.emotion.tolist(), p.predicted.tolist(), classes) for p in parts])
+    return (counts[0] if group is None else counts), classes
+
+
+def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
+    """UAR, WA and macro-F1 in per cent, pooled over seeds and folds, with an interval and the spread over seeds.
+
+    The interval is a bootstrap over test speakers; with fewer than three of them, over texts, and then it says nothing
+    about other speakers (column ``interval_over``). Where texts are not known either, there is none.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+    by : sequence of str
+        Columns that tell one row of the result from the next.
+
+    Returns
+    -------
+    DataFrame
+        The columns `by`, then `SCORES`; models in the order of the course.
+    """
+    rows = []
+    for key, part in predictions.groupby(list(by), sort=False, dropna=False):
+        counts, _ = confusions(part)
+        by_seed, _ = confusions(part, "seed")
+        spread = {
+            f"{name}_seed_{bound.__name__}": 100 * bound(statistic(by_seed))
+            for name, statistic in (("uar", metrics.uar), ("wa", metrics.wa))
+            for bound in (min, max)
+        }
+        unit, columns = _interval_over(part)
+        low, high = metrics.interval(confusions(part, columns)[0]) if unit else (np.nan, np.nan)
+        rows.append(
+            dict(zip(by, key, strict=True))
+            | {"seeds": part.seed.nunique(), "utterances": part.utterance.nunique()}
+            | {"uar": 100 * metrics.uar(counts), "uar_low": 100 * low, "uar_high": 100 * high, "interval_over": unit}
+            | {"wa": 100 * metrics.wa(counts)}
+            | spread
+            | {"macro_f1": 100 * metrics.macro_f1(counts), "constant_wa": 100 * metrics.constant_wa(counts)}
+        )
+    table = pd.DataFrame(rows, columns=[*by, *SCORES])
+    return table.sort_values("model", key=_course_order, kind="stable", ignore_index=True) if "model" in by else table
+
+
+def _interval_over(predictions: pd.DataFrame) -> tuple[str | None, list[str]]:
+    """What an interval draws, and its columns: speakers; texts where these are fewer than three and texts are known.
+
+    Two corpora may each have a speaker or a text of the same name, so the corpus is part of either.
+    """
+    if len(predictions[["corpus", "speaker"]].drop_duplicates()) >= 3:
+        return "speaker", ["corpus", "speaker"]
+    return ("text", ["corpus", "text"]) if predictions.text.notna().all() else (None, [])
+
+
+def _course_order(models: pd.Series) -> pd.Series:
+    """Sort key: the order of `MODELS` and `STARTS`, then any others."""
+    return models.map({name: k for k, name in enumerate((*STARTS, *MODELS))}).fillna(len(MODELS) + len(STARTS))
+
+
+def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.DataFrame:
+    """One row a model: the paper's claim, WA and UAR under `random`, UAR on unseen speakers, the constant answer.
+
+    Per cent throughout, of test rows only; emotions alone, all labels.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+    corpus : str
+        What the models were trained on, ``train_corpora``.
+    sample : str
+        Which clips of it, see `serlib.records.sample_name`.
+    """
+    on = ["model", "start"]
+    chosen = predictions.query(RESULTS).query("sample == @sample and train_corpora == @corpus")
+    claims = pd.read_csv(REPOSITORY / "data" / "claims.csv")
+    claims = claims.query("corpus == @corpus and sample == @sample and task == 'emotion'").set_index(on)
+    random = scores(chosen.query("protocol == 'random'"), on).set_index(on)
+    models = chosen[on].drop_duplicates().sort_values(on, key=_course_order)
+    table = pd.DataFrame(index=pd.MultiIndex.from_frame(models))
+    table["claim_wa"] = claims.wa
+    table["source"] = claims.source
+    for column in ("wa", "wa_seed_min", "wa_seed_max", "uar"):
+        table[f"random_{column}"] = random[column]
+    unseen = chosen.query("protocol == 'speaker_independent'")
+    across = scores(unseen, on).set_index(on)
+    for column in ("uar", "uar_low", "uar_high", "interval_over"):
+        table[f"unseen_{column}"] = across[column]
+    speakers = unseen.groupby(["corpus", "speaker"])
+    for (home, speaker), part in speakers if speakers.ngroups <= MOST_SPEAKERS else []:
+        of_speaker = scores(part, on).set_index(on)
+        name = speaker if home == corpus else f"{home} {speaker}"  # of a pool
+        for column in ("uar", "uar_seed_min", "uar_seed_max"):
+            table[f"unseen_{name}_{column}"] = of_speaker[column]
+    table["constant_wa"] = random.constant_wa
+    table["constant_uar"] = 100 / chosen.emotion.nunique()
+    return table.round(2).reset_index()
+
+
+def unseen_columns(table: pd.DataFrame) -> dict[str, str]:
+    """Columns of a results table that hold UAR on unseen speakers: on each where they are few, else on all."""
+    matches = [match for match in (re.fullmatch(r"unseen_(.+)_uar", str(column)) for column in table) if match]
+    if matches:
+        return {f"unseen speaker {match[1]}": match[0] for match in matches}
+    return {"unseen speakers": "unseen_uar"}
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The results table as Markdown, as the README shows it: per cent, one decimal.
+
+    In brackets: the lowest and highest seed; where unseen speakers share one column, the 95 % interval over them.
+    """
+    unseen = unseen_columns(table)
+    head = ["model", "paper's claim (WA)", "`random`: WA", "`random`: UAR", *(f"{name}: UAR" for name in unseen)]
+
+    def bounded(row: dict, name: str, low: str, high: str) -> str:
+        if pd.isna(row[name]):
+            return "–"
+        return f"{row[name]:.1f}" + (f" ({row[low]:.1f} to {row[high]:.1f})" if row[low] < row[high] else "")
+
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in table.to_dict("records"):
+        claim = "–" if pd.isna(row["claim_wa"]) else f"{row['claim_wa']:.2f} `{row['source']}`"
+        cells = [model_name(row["model"], row["start"]), claim]
+        cells += [bounded(row, "random_wa", "random_wa_seed_min", "random_wa_seed_max")]
+        cells += ["–" if pd.isna(row["random_uar"]) else f"{row['random_uar']:.1f}"]
+        for column in unseen.values():
+            bounds = ("low", "high") if column == "unseen_uar" else ("seed_min", "seed_max")
+            stem = column.removesuffix("_uar") + "_uar_"
+            cells.append(bounded(row, column, *(stem + bound for bound in bounds)))
+        lines.append(cells)
+    constant_wa = table.constant_wa.max()  # missing where nothing was run under `random`
+    constant = ["–" if pd.isna(constant_wa) else f"{constant_wa:.1f}"]
+    constant += [f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(unseen))
+    lines.append(["*constant answer*", "–", *constant])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def update_readme(predictions: pd.DataFrame, readme: Path = REPOSITORY / "README.md") -> None:
+    """Put results tables between the README's pairs of ``<!-- results tess -->`` marks, named by `label`.
+
+    Raises
+    ------
+    ValueError
+        A mark has no second one, or names no results.
+    """
+    tables = {label(*on): on for on in trained(predictions)}
+    text = readme.read_text()
+    marks = re.findall(r"<!-- results (\S+) -->", text)
+    wrong = [mark for mark in marks if marks.count(mark) != 2 or mark not in tables]
+    if wrong or not marks:
+        raise ValueError(
+            f"{readme} needs pairs of marks <!-- results NAME --> to put tables between; NAME may be "
+            f"{', '.join(tables)}. It has {', '.join(marks) or 'none'}"
+        )
+    for name in dict.fromkeys(marks):
+        mark = f"<!-- results {name} -->"
+        before, _, after = text.split(mark)
+        text = f"{before}{mark}\n{markdown(results(predictions, *tables[name]))}\n{mark}{after}"
+    readme.write_text(text)
+
+
+def trained(predictions: pd.DataFrame) -> list[tuple[str, str]]:
+    """What models were trained on: every pair of train_corpora and sample that has results."""
+    chosen = predictions.query(RESULTS)
+    return list(chosen[["train_corpora", "sample"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def label(corpus: str, sample: str = "all") -> str:
+    """Name of what models were trained on, in files: ``tess``, ``ravdess+savee_600_each``."""
+    return corpus if sample == "all" else f"{corpus}_{sample}"
+
+
+def title(corpus: str, sample: str = "all") -> str:
+    """The same in words, for headings: *RAVDESS and SAVEE, 600 clips an emotion*."""
+    names = [SOURCES[name].plain if name in SOURCES else name for name in corpus.split("+")]
+    told = [" and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))]
+    for count, kind in re.findall(r"(\d+)_(in_all|each)", sample):
+        told.append(f"{int(count):,} clips" + (" an emotion" if kind == "each" else ""))
+    return ", ".join(told)
+
+
+def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What pre-training was worth: UAR with and without, for each share of the labels, and the difference.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`; of one model. Both starts of a share answered about the same clips.
+
+    Returns
+    -------
+    DataFrame
+        Columns train_corpora, sample, protocol, label_share, seeds, uar_pretrained, uar_scratch, gain (points),
+        gain_low, gain_high, interval_over, gain_seed_min, gain_seed_max; shares that only one start has are left out.
+        The interval draws as that of `scores`, for both starts at once.
+
+    Raises
+    ------
+    ValueError
+        The two starts of a share were not tested on the same clips, each clip once.
+    """
+    on = ["train_corpora", "sample", "protocol", "label_share"]
+    table = predictions.query("part == 'test' and role == 'result' and start in ['pretrained', 'scratch']")
+    rows = []
+    for key, part in table.groupby(on, sort=True):
+        starts = [part[part.start == start] for start in ("pretrained", "scratch")]
+        clips = [set(zip(one.seed, one.utterance, strict=True)) for one in starts]
+        if not all(clips):
+            continue
+        if clips[0] != clips[1] or any(one.duplicated(["seed", "utterance"]).any() for one in starts):
+            raise ValueError(f"{key}: the two starts were not tested on the same clips, each once")
+
+        def of_starts(*group):
+            counts, _ = confusions(part, ["start", *group])  # noqa: B023  used within this turn of the loop
+            return counts.reshape(2, -1, *counts.shape[1:]).swapaxes(0, 1)  # (n_groups, 2, n_classes, n_classes)
+
+        def gain(counts):
+            return 100 * (metrics.uar(counts[..., 0, :, :]) - metrics.uar(counts[..., 1, :, :]))
+
+        unit, columns = _interval_over(part)
+        by_seed = of_starts("seed")
+        whole, gains = 100 * metrics.uar(by_seed.sum(axis=0)), gain(by_seed)
+        low, high = metrics.interval(of_starts(*columns), gain) if unit else (np.nan, np.nan)
+        found = {"seeds": part.seed.nunique(), "uar_pretrained": whole[0], "uar_scratch": whole[1]}
+        found |= {"gain": whole[0] - whole[1], "gain_low": low, "gain_high": high, "interval_over": unit}
+        found |= {"gain_seed_min": gains.min(), "gain_seed_max": gains.max()}
+        rows.append(dict(zip(on, key, strict=True)) | found)
+    found_columns = ["seeds", "uar_pretrained", "uar_scratch", "gain", "gain_low", "gain_high", "interval_over"]
+    return pd.DataFrame(rows, columns=[*on, *found_columns, "gain_seed_min", "gain_seed_max"])

@@ -1,0 +1,38 @@
+"""Predictions as runs leave them, for the tests of what reads them."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from serlib import records
+
+
+def about(**other):
+    """A result of notebook 04 on TESS."""
+    told = records.About("04_cnn", "cnn", "tess", "random", fold=0, seed=1)
+    return dataclasses.replace(told, **other)
+
+
+def rows(protocol, speaker, right, wrong, *, part="test", **other):
+    """Predictions with the given numbers of right and wrong answers, half of the clips angry, half fearful."""
+    n = right + wrong
+    emotion = np.where(np.arange(n) % 2, "anger", "fear")
+    said = np.where(np.arange(n) < right, emotion, np.where(emotion == "anger", "fear", "anger"))
+    clips = {"corpus": "tess", "utterance": [f"{speaker}{k}" for k in range(n)], "speaker": speaker}
+    clips = pd.DataFrame(clips | {"text": [f"w{k // 2}" for k in range(n)], "emotion": emotion})
+    p = np.stack([np.where(said == e, 0.9, 0.1) for e in ("anger", "fear")], axis=1)
+    return records.predictions(about(protocol=protocol, **other), clips, p, ["anger", "fear"], part=part)
+
+
+def some():
+    """Two women of TESS: known with two seeds, and each unseen once."""
+    tables = [rows("random", "OAF", 20, 0), rows("random", "YAF", 18, 2, seed=2)]
+    tables += [rows("speaker_independent", "OAF", 10, 10), rows("speaker_independent", "YAF", 14, 6, fold=1)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def pooled():
+    """As if a pool had been trained on: twelve speakers tested, 600 clips an emotion."""
+    clips = some().query("protocol == 'speaker_independent'").assign(train_corpora="a+b", sample="600_each")
+    return pd.concat([clips.assign(speaker=f"S{k}") for k in range(12)], ignore_index=True)

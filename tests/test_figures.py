@@ -1,0 +1,38 @@
+import pandas as pd
+from answers import pooled, some
+
+from serlib import figures, scoring
+
+
+def test_many_speakers_share_one_mark():
+    fig = figures.gap(scoring.results(pooled(), "a+b", "600_each"))
+    assert len(fig.axes[0].collections) == 4
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["CNN"]
+
+
+def test_a_panel_for_every_protocol_there_is():
+    fig, counts = figures.confusion_matrices(some().replace({"protocol": {"random": "text_independent"}}))
+    assert [ax.get_title().partition(":")[0] for ax in fig.axes] == ["text_independent", "speaker_independent"]
+    assert counts.utterances.sum() == len(some())
+
+
+def test_a_pool_is_drawn_corpus_by_corpus():
+    predictions = pooled()
+    predictions["corpus"] = predictions.speaker.map(lambda speaker: "a" if speaker < "S5" else "b")
+    fig, table = figures.by_corpus(predictions)
+    assert table.set_index("corpus").uar.to_dict() == {"a": 60, "b": 60}
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["b", "a"]
+
+
+def test_shares_are_ticks_in_per_cent():
+    table = {"protocol": "random", "label_share": [1.0, 0.1], "uar_pretrained": 60.0, "uar_scratch": 50.0, "gain": 10.0}
+    table = pd.DataFrame(table | {f"gain_{k}": 10.0 for k in ("low", "high", "seed_min", "seed_max")})
+    fig = figures.label_shares(table)
+    assert [label.get_text() for label in fig.axes[1].get_xticklabels()] == ["10 %", "100 %"]
+
+
+def test_curves_have_a_row_a_protocol():
+    epochs = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "accuracy": [0.5, 0.7]})
+    epochs = epochs.assign(val_loss=1.0, val_accuracy=0.5, seed=1, fold=0)
+    both = pd.concat([epochs.assign(protocol=p) for p in ("random", "speaker_independent")])
+    assert len(figures.learning_curves(both).axes) == 4

@@ -1,0 +1,177 @@
+import json
+
+import pandas as pd
+import pytest
+from answers import about, some
+
+from serlib import provenance, records, runs
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two runs of one notebook, as records.write_run leaves them."""
+    epochs = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5]})
+    for name, protocol in (("random", "random"), ("unseen", "speaker_independent")):
+        run = tmp_path / "runs" / name
+        (run / "figures").mkdir(parents=True)
+        some().query("protocol == @protocol").to_parquet(run / "predictions.parquet")
+        records.history(about(protocol=protocol), epochs).to_parquet(run / "history.parquet")
+        record = {"notebook": "04_cnn", "parameters": {"protocol": protocol, "seed": 1}, "commit": "abc", "seconds": 1}
+        record |= {"corpus": {"name": "tess", "fingerprint": "f"}, "python": "3", "backend": None, "versions": {}}
+        (run / "run.json").write_text(json.dumps(record | {"code": "0123"}))
+        for figure in ("counts.png", "counts.csv", "one_clip.png"):
+            (run / "figures" / figure).write_text(name)
+    return tmp_path
+
+
+def collect(folder):
+    runs.collect(sorted((folder / "runs").iterdir()), folder / "predictions", folder / "figures")
+    return folder / "predictions"
+
+
+def test_collect(folder):
+    gathered = collect(folder)
+    assert len(records.read(gathered)) == 80
+    histories = records.read(gathered, "history")
+    assert len(histories) == 4 and set(histories.protocol) == {"random", "speaker_independent"}
+    table = pd.read_csv(gathered / "runs.csv", dtype=str)
+    assert table.code.tolist() == ["0123"] * 2 and json.loads(table.parameters[0])["protocol"] == "random"
+    assert "commit abc" in runs.provenance_line(gathered)
+
+
+def test_collect_publishes_only_pictures_with_data(folder):
+    collect(folder)
+    assert sorted(p.name for p in (folder / "figures" / "04_cnn").iterdir()) == ["counts.csv", "counts.png"]
+    for path in (folder / "runs").glob("*/run.json"):
+        path.write_text(path.read_text().replace('"tess"', '"mini"'))
+    collect(folder)
+    assert (folder / "figures" / "04_cnn" / "one_clip.png").exists(), "the synthetic corpus may be shown"
+
+
+def test_half_a_run_is_refused_and_nothing_is_lost(folder):
+    before = {path.name: path.read_bytes() for path in collect(folder).iterdir()}
+    (folder / "runs" / "unseen" / "run.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"unseen.run\.json"):
+        collect(folder)
+    assert {path.name: path.read_bytes() for path in (folder / "predictions").iterdir()} == before
+
+
+def test_a_table_of_other_columns_is_refused_and_nothing_is_lost(folder):
+    before = sorted(path.name for path in collect(folder).iterdir())
+    some().drop(columns="sample").to_parquet(folder / "runs" / "unseen" / "predictions.parquet")
+    with pytest.raises(ValueError, match=r"unseen.predictions\.parquet lacks sample"):
+        collect(folder)
+    assert sorted(path.name for path in (folder / "predictions").iterdir()) == before
+
+
+def test_tables_of_a_dropped_notebook_do_not_linger(folder):
+    some().to_parquet(collect(folder) / "99_old_predictions.parquet")
+    assert len(records.read(collect(folder))) == 80
+
+
+def write_plan(folder, text):
+    cell = {
+        "cell_type": "code",
+        "id": "p",
+        "metadata": {"tags": ["parameters"]},
+        "outputs": [],
+        "execution_count": None,
+    }
+    source = (
+        'corpus = "auto"  # one\nseed = 1  # two\nfold = None  # three\nnetworks = ["a"]  # four\nsize = 32  # five\n'
+    )
+    notebook = {"cells": [cell | {"source": source}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "notebooks").mkdir(exist_ok=True)
+    (folder / "notebooks" / "04_cnn.ipynb").write_text(json.dumps(notebook))
+    (folder / "report.yaml").write_text(f"analyses: [18_report]\nexperiments:\n  {text}\n")
+    return folder / "report.yaml"
+
+
+def planned(folder, entry):
+    return runs.plan("demo", write_plan(folder, f"demo: [{{notebook: 04_cnn, {entry}}}]"))
+
+
+def test_a_plan_is_every_combination(tmp_path):
+    made = planned(tmp_path, "corpus: [mini, tess], seed: [1, 2], fold: 0, minutes: 3")
+    assert [run.name for run in made] == [f"{c}-fold0-seed{s}" for c in ("mini", "tess") for s in (1, 2)]
+    assert made[0].parameters == {"corpus": "mini", "seed": 1, "fold": 0} and made[0].minutes == 3
+    assert runs.analyses(tmp_path / "report.yaml") == ["18_report"]
+
+
+def test_a_list_for_a_list_is_one_value(tmp_path):
+    (run,) = planned(tmp_path, "networks: [b, c], fold: null")
+    assert run.parameters == {"networks": ["b", "c"], "fold": None} and run.name == "default"
+    (one,) = planned(tmp_path, "networks: [b]")
+    assert one.parameters["networks"] == ["b"], "not the string b"
+    (none,) = planned(tmp_path, "networks: []")
+    assert none.parameters["networks"] == []
+    both = planned(tmp_path, "networks: [[b], [b, c]]")
+    assert [run.name for run in both] == ["networksb", "networksb+c"]
+
+
+def test_runs_that_differ_in_any_parameter_have_names_of_their_own(tmp_path):
+    made = planned(tmp_path, "corpus: mini, size: [16, 32]")
+    assert [run.name for run in made] == ["mini-size16", "mini-size32"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("demo: [{notebook: 04_cnn, sead: 1}]", "no parameter sead; it has corpus, seed, fold, networks, size"),
+        ("demo: [{notebook: 99_none}]", "no notebook .*99_none"),
+        ("full: [{notebook: 04_cnn}]", "no profile 'demo'; it has full"),
+        ("demo: [{notebook: [04_cnn, 04_cnn], corpus: mini}]", "twice: 04_cnn/mini"),
+    ],
+)
+def test_a_faulty_plan_stops_before_it_starts(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        runs.plan("demo", write_plan(tmp_path, text))
+
+
+@pytest.fixture
+def gathered(tmp_path):
+    """Gathered runs of profile smoke: all up to date but what the tests change."""
+    texts, rows = provenance.sources(), []
+    for run in runs.plan("smoke"):
+        code = provenance.code_hash(run.notebook, texts)
+        rows.append({"notebook": run.notebook, "run": run.name, "code": code, "parameters": json.dumps(run.parameters)})
+    pd.DataFrame(rows).to_csv(tmp_path / "runs.csv", index=False)
+    return tmp_path
+
+
+def change(folder, notebook, **columns):
+    table = pd.read_csv(folder / "runs.csv", dtype=str)
+    for name, value in columns.items():
+        table.loc[table.notebook == notebook, name] = value
+    table.to_csv(folder / "runs.csv", index=False)
+
+
+def test_stale_runs_are_named_with_the_reason(gathered):
+    assert runs.stale(gathered, "smoke").empty
+    change(gathered, "04_cnn", code="0123")
+    change(gathered, "05_lstm", run="other")
+    change(gathered, "06_cnn_lstm", parameters="{}")
+    why = runs.stale(gathered, "smoke").set_index(["notebook", "run"]).why
+    assert why["04_cnn", "mini-random-seed1"].startswith("made by code 0123, which is now ")
+    assert why["05_lstm", "mini-random-seed1"] == "not made yet" and why["05_lstm", "other"] == "no longer in the plan"
+    assert why["06_cnn_lstm", "mini-random-seed1"].startswith("made with another corpus, protocol")
+    assert len(why) == 4
+
+
+def test_a_waiver_holds_until_the_code_changes_again(gathered, monkeypatch):
+    change(gathered, "04_cnn", code="0123")
+    assert runs.waive(gathered, "04_cnn", "only a name changed") == 1
+    assert runs.stale(gathered, "smoke").empty
+    assert runs.waivers(gathered).reason.tolist() == ["only a name changed"]
+    monkeypatch.setattr(provenance, "code_hash", lambda notebook, texts: "4567")
+    assert "04_cnn" in set(runs.stale(gathered, "smoke").notebook)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "reason", "message"), [("04_cnn", " ", "needs a reason"), ("05_lstm", "why", "no run")]
+)
+def test_a_waiver_needs_a_reason_and_something_to_waive(gathered, notebook, reason, message):
+    change(gathered, "04_cnn", code="0123")
+    with pytest.raises(ValueError, match=message):
+        runs.waive(gathered, notebook, reason)
+    assert runs.waivers(gathered).empty

@@ -1,0 +1,165 @@
+import numpy as np
+import pandas as pd
+import pytest
+from answers import pooled, rows, some
+
+from serlib import scoring
+
+
+def test_scores():
+    table = scoring.scores(some(), ["protocol"]).set_index("protocol")
+    assert table.wa["random"] == 95 and table.wa["speaker_independent"] == 60
+    assert (table.wa_seed_min["random"], table.wa_seed_max["random"]) == (90, 100)
+    assert table.seeds["random"] == 2 and table.utterances["random"] == 40
+    assert set(table.interval_over) == {"text"}, "two speakers are too few to draw from"
+    assert (table.uar_low <= table.uar).all() and (table.uar <= table.uar_high).all()
+    assert (table.constant_wa == 50).all()
+    assert scoring.scores(some().head(0), ["model"]).empty
+
+
+def test_three_speakers_are_enough_to_draw_from():
+    third = some().query("protocol == 'speaker_independent' and speaker == 'OAF'").assign(speaker="M1")
+    (row,) = scoring.scores(pd.concat([some(), third]), ["model"]).to_dict("records")
+    assert row["interval_over"] == "speaker"
+
+
+def test_speakers_of_one_name_in_two_corpora_are_two():
+    both = pd.concat([some(), some().assign(corpus="other")])
+    (row,) = scoring.scores(both, ["model"]).to_dict("records")
+    assert row["interval_over"] == "speaker", "four speakers, though only two names"
+
+
+def test_results_are_of_one_corpus():
+    other = some().assign(train_corpora="mini", predicted="anger")
+    table = scoring.results(pd.concat([some(), other]), "tess")
+    pd.testing.assert_frame_equal(table, scoring.results(some(), "tess"))
+    assert scoring.results(other, "mini").claim_wa.isna().all(), "the paper claims nothing about mini"
+
+
+def test_results_and_their_markdown():
+    table = scoring.results(some(), "tess")
+    (row,) = table.to_dict("records")
+    assert (row["random_wa"], row["unseen_OAF_uar"], row["unseen_YAF_uar"]) == (95, 50, 70)
+    assert row["claim_wa"] == 95.37 and row["source"] == "ijrc2025"
+    text = scoring.markdown(table)
+    assert "| CNN | 95.37 `ijrc2025` | 95.0 (90.0 to 100.0) | 95.0 | 50.0 | 70.0 |" in text
+    assert "| *constant answer* | – | 50.0 | 50.0 | 50.0 | 50.0 |" in text
+    assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_without_texts_there_is_no_interval_over_them():
+    unknown = some().assign(text=some().text.where(some().utterance != "OAF0"))
+    table = scoring.scores(unknown, ["protocol"])
+    assert table.interval_over.isna().all() and table.uar_low.isna().all() and table.uar.notna().all()
+
+
+@pytest.mark.parametrize(
+    "other", [{"part": "train"}, {"task": "gender_emotion"}, {"role": "explained"}, {"label_share": 0.1}]
+)
+def test_what_is_no_result_stays_out_of_the_results(other):
+    table = scoring.results(pd.concat([some(), some().assign(predicted="anger", **other)]), "tess")
+    pd.testing.assert_frame_equal(table, scoring.results(some(), "tess"))
+
+
+def test_every_score_is_in_the_table_of_all():
+    parts = [some(), *(some().assign(**o) for o in ({"part": "train"}, {"role": "explained"}, {"label_share": 0.1}))]
+    assert len(scoring.scores(pd.concat(parts))) == 8, "two protocols each"
+
+
+def test_two_starts_are_two_rows():
+    table = scoring.results(pd.concat([some(), some().assign(start="pretrained")]), "tess")
+    assert [scoring.model_name(*on) for on in zip(table.model, table.start, strict=True)] == [
+        "CNN",
+        "CNN, pre-trained here",
+    ]
+
+
+def test_a_group_under_another_protocol_alone_has_a_row():
+    table = scoring.results(some().assign(protocol="text_independent"), "tess")
+    assert (
+        len(table) == 1
+        and table.random_wa.isna().all()
+        and "| CNN | 95.37 `ijrc2025` | – | – | – |" in (scoring.markdown(table))
+    )
+
+
+def test_many_speakers_share_a_column_with_an_interval():
+    table = scoring.results(pooled(), "a+b", "600_each")
+    head, _, cnn, constant = scoring.markdown(table).splitlines()
+    assert head.endswith("| `random`: UAR | unseen speakers: UAR |")
+    assert cnn.startswith("| CNN | – | – | – | 60.0") and constant == "| *constant answer* | – | – | 50.0 | 50.0 |"
+
+
+def test_what_was_trained_on_has_a_name():
+    both = pd.concat([some(), pooled(), some().assign(task="gender_emotion", train_corpora="other")])
+    assert [scoring.label(*on) for on in scoring.trained(both)] == ["tess", "a+b_600_each"]
+    assert scoring.title("ravdess+savee", "600_each") == "RAVDESS and SAVEE, 600 clips an emotion"
+    assert scoring.title("mini", "140_in_all") == "mini, 140 clips"
+
+
+def answered(start="scratch", label_share=1.0, *seeds, **other):
+    """Predictions from one start: how many of 20 clips of each speaker are answered rightly, in one or more seeds."""
+    return pd.concat(
+        [
+            rows("random", speaker, count, 20 - count, seed=seed, start=start, label_share=label_share, **other)
+            for seed, counts in enumerate(seeds)
+            for speaker, count in zip("ABC", counts, strict=False)
+        ],
+        ignore_index=True,
+    )
+
+
+def test_a_gain_is_paired():
+    """Speakers differ by 40 points, their gain is the same: drawing both starts at once leaves it without width."""
+    both = [answered("pretrained", 1.0, (10, 14, 18)), answered("scratch", 1.0, (8, 12, 16))]
+    few = [answered(start, 0.1, (4, 4, 4)) for start in ("pretrained", "scratch")]
+    table = scoring.label_shares(pd.concat(both + few, ignore_index=True))
+    assert table.label_share.tolist() == [0.1, 1] and table.interval_over.tolist() == ["speaker", "speaker"]
+    np.testing.assert_allclose(table[["gain", "gain_low", "gain_high"]], [[0, 0, 0], [10, 10, 10]], atol=1e-9)
+
+
+def test_a_gain_is_pooled_over_seeds_and_its_extremes_told():
+    both = [answered("pretrained", 1.0, (20, 20, 20), (10, 10, 10)), answered("scratch", 1.0, *[(12, 12, 12)] * 2)]
+    (row,) = scoring.label_shares(pd.concat(both, ignore_index=True)).itertuples()
+    assert (row.seeds, row.uar_pretrained, row.uar_scratch) == (2, 75, 60)
+    np.testing.assert_allclose([row.gain, row.gain_seed_min, row.gain_seed_max], [15, -10, 40])
+
+
+def test_a_gain_on_two_speakers_draws_texts_if_they_are_known():
+    two = pd.concat([answered("pretrained", 1.0, (18, 18)), answered("scratch", 1.0, (12, 12))], ignore_index=True)
+    (row,) = scoring.label_shares(two).itertuples()
+    assert row.interval_over == "text" and row.gain_low < row.gain == 30 < row.gain_high
+    (row,) = scoring.label_shares(two.assign(text=None)).itertuples()
+    assert row.gain == 30 and np.isnan(row.gain_low) and row.interval_over is None
+
+
+def test_a_gain_needs_the_same_clips_on_both_sides():
+    both = [answered("pretrained", 1.0, (18, 18, 18)), answered("scratch", 1.0, (12, 12, 12))]
+    both = pd.concat(both, ignore_index=True)
+    for wrong in (both.drop(index=0), pd.concat([both, both.head(1)], ignore_index=True)):
+        with pytest.raises(ValueError, match="not tested on the same clips"):
+            scoring.label_shares(wrong)
+    surprised = both.assign(predicted=both.predicted.where(both.index > 0, "surprise"))  # an answer of one start alone
+    assert scoring.label_shares(surprised).gain.between(28, 30).all()
+    assert scoring.label_shares(both.query("start == 'pretrained'")).empty, "nothing to compare with"
+
+
+def test_update_readme(tmp_path):
+    both = pd.concat([some(), pooled()])
+    readme = tmp_path / "README.md"
+    marks = ["<!-- results tess -->", "<!-- results a+b_600_each -->"]
+    readme.write_text("before\n" + "between\n".join(f"{mark}\nold\n{mark}\n" for mark in marks) + "after\n")
+    for _ in range(2):
+        scoring.update_readme(both, readme)
+        text = readme.read_text()
+        assert text.startswith("before\n") and text.endswith("\nafter\n") and "between" in text and "old" not in text
+        assert text.count("| CNN |") == 2 and text.count("unseen speaker OAF") == 1
+
+
+@pytest.mark.parametrize("text", ["no mark", "<!-- results tess -->", "<!-- results no -->\n<!-- results no -->"])
+def test_a_readme_without_marks_is_left_alone(tmp_path, text):
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(ValueError, match=r"README\.md needs pairs of marks .* NAME may be tess\. It has"):
+        scoring.update_readme(some(), readme)
+    assert readme.read_text() == text
