@@ -43,7 +43,7 @@ def test_report_runs_on_what_the_runs_left(tmp_path, monkeypatch):
     pages.to_html({"18_report": tmp_path / "executed.ipynb"}, tmp_path / "pages")
     page = (tmp_path / "pages" / "18_report.html").read_text()
     assert "random forest" in page and "data:image/png;base64," in page
-    assert (tmp_path / "figures" / "18_report" / "gap_mini.svg").is_file()
+    assert (tmp_path / "figures" / "18_report" / "gap_mini_140_in_all.svg").is_file()
 
 
 def test_a_pool_is_tested_corpus_by_corpus(tmp_path, monkeypatch):
