@@ -1,29 +1,31 @@
 """What the notebooks share. Nothing heavy is imported here, and a module imports only modules listed above it.
 
-===============  ======================================================================================
-``sources``      released corpora: their file names taken apart, and the facts about them
-``listening``    every clip decoded once: seconds, rate, hash, faults; remembered in data/features
-``synthetic``    the embedded corpus *mini*: synthetic emotional speech whose cues are known
-``corpora``      a folder of recordings -> utterance table and list of problems
-``downloads``    released corpora from their official sources, verified
-``splits``       a protocol -> train, validation and test indices; refuses leaks
-``metrics``      UAR, WA, macro-F1, confusion matrices, intervals
-``audio``        load, pad, trim, play
-``features``     log-mel, MFCC, chroma, contrast, ZCR, RMS from one STFT; functionals; the cache
-``provenance``   which code a run executes: a hash of all that a notebook reaches
-``records``      what a run leaves: columns, written, read and checked in one place
-``training``     seeds, compile-and-fit conventions, fold by fold
-``transformer``  ViT and BEiT; published checkpoints in
-``models``       networks that more than one notebook trains
-``explain``      relevance maps of a trained network, and the measures that test them
-``predict``      a saved run -> the emotion of any recording
-``plots``        one style, one colour per emotion; figures saved with their data
-``scoring``      predictions -> tables of scores
-``figures``      tables of scores drawn
-``pages``        executed notebooks as web pages
-``runs``         the runs of report.yaml: planned, gathered, held against the code
-``cli``          the ``serlib`` command
-===============  ======================================================================================
+================  ======================================================================================
+``sources``       released corpora: their file names taken apart, and the facts about them
+``listening``     every clip decoded once: seconds, rate, hash, faults; remembered in data/features
+``synthetic``     the embedded corpus *mini*: synthetic emotional speech whose cues are known
+``corpora``       a folder of recordings -> utterance table and list of problems
+``downloads``     released corpora from their official sources, verified
+``splits``        a protocol -> train, validation and test indices; refuses leaks
+``metrics``       UAR, WA, macro-F1, confusion matrices, intervals
+``audio``         load, pad, trim, play
+``features``      log-mel, MFCC, chroma, contrast, ZCR, RMS from one STFT; functionals; the cache
+``provenance``    which code a run executes: a hash of all that a notebook reaches
+``records``       what a run leaves: columns, written, read and checked in one place
+``training``      seeds, compile-and-fit conventions, fold by fold
+``transformer``   ViT and BEiT
+``checkpoints``   published weights of ViT and BEiT, into them
+``models``        networks that more than one notebook trains
+``explain``       relevance maps of a trained network
+``faithfulness``  measures that test whether a map may be believed
+``predict``       a saved run -> the emotion of any recording
+``plots``         one style, one colour per emotion; figures saved with their data
+``scoring``       predictions -> tables of scores
+``figures``       tables of scores drawn
+``pages``         executed notebooks as web pages
+``runs``          the runs of report.yaml: planned, gathered, held against the code
+``cli``           the ``serlib`` command
+================  ======================================================================================
 """
 
 __version__ = "0.1.0"

@@ -137,3 +137,10 @@ def test_mean_interval_leaves_out_what_is_missing():
     assert with_gap == metrics.mean_interval(np.array([1.0, 2.0]), ["a", "b"])
     with pytest.raises(ValueError, match="3 values and 2 groups"):
         metrics.mean_interval(np.ones(3), ["a", "b"])
+
+
+def test_means_have_intervals_over_speakers():
+    values = np.repeat([0.2, 0.4, 0.9], 20)
+    speakers = np.repeat(["F1", "F2", "M1"], 20)
+    low, high = metrics.mean_interval(values, speakers)
+    assert low < 0.5 < high and low == pytest.approx(0.2) and high == pytest.approx(0.9)
