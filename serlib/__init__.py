@@ -9,7 +9,9 @@
 ``splits``        a protocol -> train, validation and test indices; refuses leaks
 ``metrics``       UAR, WA, macro-F1, confusion matrices, intervals
 ``audio``         load, pad, trim, play
-``features``      log-mel, MFCC, chroma, contrast, ZCR, RMS from one STFT; functionals; the cache
+``cache``         one array for each sound under given settings, computed once
+``features``      log-mel, MFCC, chroma, contrast, ZCR, RMS from one STFT; functionals
+``windows``       sliding windows over clips, and one answer a clip from theirs
 ``provenance``    which code a run executes: a hash of all that a notebook reaches
 ``records``       what a run leaves: columns, written, read and checked in one place
 ``training``      seeds, compile-and-fit conventions, fold by fold

@@ -194,7 +194,7 @@ def features(
             megabytes = sum(path.stat().st_size for path in files) / 1e6
             print(f"{name}: {len(corpus.utterances):,} clips, {megabytes:,.0f} MB, {seconds:.1f} s")
         print(f"in {next(iter(files)).parent}")
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error
 

@@ -62,8 +62,8 @@ class Corpus:
     utterances : DataFrame
         One row per usable clip, columns `COLUMNS`, sorted by utterance.
     problems : DataFrame
-        Columns path, reason, action, one row for each reason; where several files share it, path is the folder that
-        holds them all. Action is ``left out``, ``converted`` (when loaded) or ``kept``.
+        Columns path, reason, action, broken, see `serlib.sources.Problem`; one row for each reason. Where several files
+        share it, path is the folder that holds them all.
     found : dict of str to int
         Clips that file names or the CSV tell of, in each channel, before those with problems are left out.
     """
@@ -304,11 +304,11 @@ def _read_release(name: str, folder: Path, source: Source) -> Corpus:
     for path in _audio_files(folder):
         match = source.match(path, folder)
         if not match:
-            problems.append((path, f"file name is not of the form {source.layout.split()[0]}", "left out"))
+            problems.append(Problem(path, f"file name is not of the form {source.layout.split()[0]}", "left out"))
             continue
         row = source.parse(match)
         if row["utterance"] in rows:
-            problems.append((path, "second copy of a clip found elsewhere", "left out"))
+            problems.append(Problem(path, "second copy of a clip found elsewhere", "left out"))
             continue
         rows[row["utterance"]] = row | {"path": path}
     if source.annotate:
@@ -352,20 +352,20 @@ def _read_folder(name: str, folder: Path) -> Corpus:
     seen = set()
     for line, row in enumerate(labels.to_dict("records"), start=2):
         if not all(row[column] for column in FOLDER_COLUMNS):
-            problems.append((tables[0], f"line {line}: path, speaker or emotion is empty", "left out"))
+            problems.append(Problem(tables[0], f"line {line}: path, speaker or emotion is empty", "left out"))
             continue
         path = folder / row["path"]
         stem, suffix = os.path.splitext(row["path"])
         utterance = stem if suffix.lower() in AUDIO_SUFFIXES else row["path"]  # take.1 and take.2 are two
         if utterance in seen:
-            problems.append((path, f"an earlier line than {line} of {tables[0].name} has this name", "left out"))
+            problems.append(Problem(path, f"an earlier line than {line} of {tables[0].name} has this name", "left out"))
             continue
         seen.add(utterance)
         optional = ("gender", "age", "intensity", "text", "channel")
         known = {key: row[key] for key in optional if row.get(key)}
         rows.append({"utterance": utterance, "speaker": row["speaker"], "label": row["emotion"], "path": path} | known)
     listed = {row["path"] for row in rows}
-    problems += [(p, f"not in {tables[0].name}", "left out") for p in _audio_files(folder) if p not in listed]
+    problems += [Problem(p, f"not in {tables[0].name}", "left out") for p in _audio_files(folder) if p not in listed]
     if not rows:
         raise ValueError(f"{tables[0]} lists no clip: one row per clip with path, speaker and emotion is needed")
     return _table(name, folder, rows, problems, HARMONISED)
@@ -379,7 +379,7 @@ def _table(name: str, folder: Path, rows: list[Row], problems: list[Problem], la
     decoded: list[Row] = []
     for row, heard in zip(rows, listening.hear(folder, [row["path"] for row in rows]), strict=True):
         if "reason" in heard:
-            problems.append((row["path"], heard["reason"], "left out"))
+            problems.append(Problem(row["path"], heard["reason"], "left out", broken=heard["broken"]))
         else:
             emotion = labels.get((row["label"] or "").strip().lower().replace(" ", "_"))
             decoded.append(row | heard | {"emotion": emotion})
@@ -389,7 +389,7 @@ def _table(name: str, folder: Path, rows: list[Row], problems: list[Problem], la
             usable.append(row)
         else:
             reason = f"unknown label {row['label']!r}" if row["label"] else "the release has no label for it"
-            problems.append((row["path"], reason, "left out"))
+            problems.append(Problem(row["path"], reason, "left out", broken=not row["label"]))
     problems += _oddities(usable)
     utterances = pd.DataFrame(usable, columns=COLUMNS).sort_values("utterance", ignore_index=True)
     utterances["age"] = pd.to_numeric(utterances.age, errors="coerce").round().astype("Int64")
@@ -410,7 +410,7 @@ def _without_contradictions(rows: list[Row], problems: list[Problem]) -> list[Ro
     for same in _same_sounds(rows):
         if len({row["emotion"] or row["label"] for row in same}) > 1:
             names = ", ".join(f"{row['utterance']} is {row['label']}" for row in same)
-            problems.append((same[0]["path"], f"same sound under two labels: {names}", "left out"))
+            problems.append(Problem(same[0]["path"], f"same sound under two labels: {names}", "left out"))
             contradicted.add(same[0]["sha256"])
     return [row for row in rows if row["sha256"] not in contradicted]
 
@@ -422,24 +422,24 @@ def _oddities(rows: list[Row]) -> list[Problem]:
     for row in rows:
         if row["sample_rate"] != usual_rate[0]:
             reason = f"{row['sample_rate']} Hz where the corpus has {usual_rate[0]} Hz: resampled when loaded"
-            problems.append((row["path"], reason, "converted"))
+            problems.append(Problem(row["path"], reason, "converted"))
         if row["channels"] > 1:
-            problems.append((row["path"], f"{row['channels']} channels: averaged when loaded", "converted"))
+            problems.append(Problem(row["path"], f"{row['channels']} channels: averaged when loaded", "converted"))
     for same in _same_sounds(rows):
         names = ", ".join(row["utterance"] for row in same)
-        problems.append((same[0]["path"], f"same sound, which no split separates: {names}", "kept"))
+        problems.append(Problem(same[0]["path"], f"same sound, which no split separates: {names}", "kept"))
     return problems
 
 
 def _listed(problems: list[Problem]) -> pd.DataFrame:
     """Problems as a table with one row for each reason, since a mirror may repeat one two thousand times."""
-    files: dict[tuple[str, str], list[Path]] = {}
-    for path, reason, action in problems:
-        files.setdefault((reason, action), []).append(path)
+    files: dict[tuple[str, str, bool], list[Path]] = {}
+    for path, reason, action, broken in problems:
+        files.setdefault((reason, action, broken), []).append(path)
     listed = []
-    for (reason, action), paths in files.items():
+    for (reason, action, broken), paths in files.items():
         if len(paths) > 1:
             names = ", ".join([p.name for p in paths[:MAX_NAMES]] + ["…"] * (len(paths) > MAX_NAMES))
             reason = f"{reason} ({len(paths):,} files: {names})"
-        listed.append((str(paths[0] if len(paths) == 1 else os.path.commonpath(paths)), reason, action))
-    return pd.DataFrame(listed, columns=["path", "reason", "action"])
+        listed.append((str(paths[0] if len(paths) == 1 else os.path.commonpath(paths)), reason, action, broken))
+    return pd.DataFrame(listed, columns=["path", "reason", "action", "broken"])

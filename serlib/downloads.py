@@ -36,8 +36,6 @@ REGISTRATION = {
     "iemocap": "Ask for the full release at https://sail.usc.edu/iemocap/ with the signed release form found there; "
     "you are sent a link. Fetch the archive and unpack it",
 }
-#: How the reasons begin for which a clip is as good as missing; a silent one is part of its release.
-UNUSABLE = ("cannot be decoded", "file is", "holds", "the release has no label")
 POINTER = re.compile(rb"version https://git-lfs\S+\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n")
 
 
@@ -366,7 +364,7 @@ def _complete(corpus: str, folder: Path, data_dir: str | Path | None, say: Calla
     for problem in found.problems.itertuples():
         say(f"  {problem.action}: {problem.path}: {problem.reason}")
     enough = all(found.found.get(channel, 0) >= count for channel, count in official.items())
-    return enough and not any(reason.startswith(UNUSABLE) for reason in found.problems.reason)
+    return enough and not found.problems.broken.any()
 
 
 def download(

@@ -1,4 +1,4 @@
-"""From waveforms to what models see: spectral features from one STFT a clip, functionals, windows, and a cache.
+"""From waveforms to what models see: spectral features from one STFT a clip, and functionals.
 
 Notebook 02 derives each feature by hand for one clip and asserts that these functions agree; the tests hold them
 against librosa. They compute in float64, because MFCCs near zero and quiet valleys of the spectrum need it; what is
@@ -8,20 +8,14 @@ kept for a whole corpus is float32.
 from __future__ import annotations
 
 import functools
-import glob
-import hashlib
 import itertools
-import json
-import os
-import platform
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
-import joblib
 import librosa
 import numpy as np
 import pandas as pd
@@ -29,7 +23,7 @@ import scipy.fft
 import scipy.sparse
 from tqdm import tqdm
 
-from serlib import listening
+from serlib import cache
 from serlib.audio import SR, fit_length, load
 
 AMIN = 1e-10  # power floor before the logarithm: -100 dB
@@ -38,10 +32,7 @@ OPENSMILE_SETS = ("eGeMAPSv02", "ComParE_2016")
 N_CHROMA = 12
 N_OCTAVES, LOWEST_EDGE, QUANTILE = 6, 200.0, 0.02  # of spectral contrast: 0-200 Hz, then six octaves; 2 % of the bins
 
-CACHE_VERSION = 1  # to be raised when a feature's numbers change, so that nothing computed by older code is used
-HOST = platform.node().replace(".", "-") or "host"
-CHUNK = 32  # clips that a process takes at a time
-FEW_CLIPS = 300  # below that many, starting processes costs more than it saves
+VERSION = 1  # to be raised when a feature's numbers change, so that nothing computed by older code is used
 
 
 @dataclass(frozen=True)
@@ -113,6 +104,17 @@ class FeatureSet:
         unknown = [name for name in self.names if name not in _FEATURES]
         if unknown or not self.names:
             raise ValueError(f"unknown features {unknown}; known: {', '.join(_FEATURES)}")
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the numbers depend on: settings that none of the features wanted reads are left out."""
+        irrelevant = set()
+        if not {"log_mel", "mfcc"} & set(self.names):
+            irrelevant |= {"n_mels", "top_db"}
+        if "mfcc" not in self.names:
+            irrelevant.add("n_mfcc")
+        told = {name: value for name, value in asdict(self).items() if name not in irrelevant}
+        return {"version": VERSION} | told
 
     @property
     def rows(self) -> list[str]:
@@ -422,8 +424,17 @@ def extract_all(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | N
     ------
     ValueError
         A file of the cache is damaged; the message names it.
+
+    Warns
+    -----
+    UserWarning
+        The cache cannot be written to; features are then computed anew each time.
     """
-    return [_read(path) for path in fill_cache(utterances, wanted, n_jobs=n_jobs)]
+    try:
+        return [cache.read(path) for path in fill_cache(utterances, wanted, n_jobs=n_jobs)]
+    except cache.CacheError as error:
+        warnings.warn(f"{error}; features are computed and not kept", stacklevel=2)
+        return cache.compute_all(utterances, _of_file(wanted), n_jobs=n_jobs)
 
 
 def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv02") -> pd.DataFrame:
@@ -466,11 +477,7 @@ def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv
 
 
 def fill_cache(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | None = None) -> list[Path]:
-    """Compute what the cache lacks of a table's features, without holding more than a few clips in memory.
-
-    The cache is a folder ``data/features/<names>_<hash of the settings>``: ``settings.json`` says what is in it, and
-    ``<sha256 of the decoded audio>.npy`` is one clip. Files appear whole or not at all, so that runs may share it,
-    write it at the same time, or be stopped; it may be deleted at any time.
+    """Compute what the cache lacks of a table's features, see `serlib.cache.fill`.
 
     Parameters
     ----------
@@ -478,7 +485,6 @@ def fill_cache(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | No
         Columns path and sha256.
     wanted : FeatureSet
     n_jobs : int, optional
-        Processes; by default one where little is missing, else one for each core.
 
     Returns
     -------
@@ -491,60 +497,34 @@ def fill_cache(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | No
         See `audio.load`.
     ValueError
         See `extract`.
+    CacheError
+        The folder cannot be written to.
     """
-    settings = json.dumps({"version": CACHE_VERSION} | asdict(wanted), indent=1)
-    folder = listening.MEMORY / f"{'+'.join(wanted.names)}_{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    present = {path.stem for path in folder.glob("*.npy")}
-    if not (folder / "settings.json").exists():
-        _write_whole(folder / "settings.json", lambda file: file.write(settings.encode() + b"\n"))
-    sounds = utterances.drop_duplicates("sha256")
-    missing = sounds[~sounds.sha256.isin(present)]
-    jobs = [(path, folder / f"{sha256}.npy") for path, sha256 in zip(missing.path, missing.sha256, strict=True)]
-    if n_jobs is None:
-        n_jobs = 1 if len(jobs) < FEW_CLIPS else joblib.cpu_count()
-    chunks = [jobs[k : k + CHUNK] for k in range(0, len(jobs), CHUNK)]
-    done = joblib.Parallel(n_jobs, return_as="generator_unordered")(
-        joblib.delayed(_extract_chunk)(chunk, wanted) for chunk in chunks
-    )
-    with tqdm(total=len(jobs), unit=" clips", desc="+".join(wanted.names), disable=None if jobs else True) as bar:
-        for n_clips in done:
-            bar.update(n_clips)
-    return [folder / f"{sha256}.npy" for sha256 in utterances.sha256]
+    return cache.fill(utterances, "+".join(wanted.names), wanted.settings, _of_file(wanted), n_jobs=n_jobs)
 
 
-def _extract_chunk(jobs: list[tuple[Path, Path]], wanted: FeatureSet) -> int:
-    for source, target in jobs:
-        faster = load(source, round(wanted.frames.sr / wanted.speed))  # taken for wanted.frames.sr from here on
-        feature = extract(faster, wanted)
-        _write_whole(target, functools.partial(np.save, arr=feature))
-    return len(jobs)
+def _of_file(wanted: FeatureSet) -> Callable[[Path], np.ndarray]:
+    return functools.partial(_extract_file, wanted=wanted)
 
 
-def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    part = path.with_name(f"{path.name}.{HOST}.{os.getpid()}.part")  # two processes never write into one file
-    with part.open("wb") as file:
-        write(file)
-    part.replace(path)
+def _extract_file(path: Path, wanted: FeatureSet) -> np.ndarray:
+    faster = load(path, round(wanted.frames.sr / wanted.speed))  # taken for wanted.frames.sr from here on
+    return extract(faster, wanted)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes of this machine that are no more left half written."""
-    for part in folder.glob(f"*.{glob.escape(HOST)}.*.part"):
-        try:
-            os.kill(int(part.suffixes[-2][1:]), 0)
-        except PermissionError:  # alive, of another user
-            pass
-        except (ProcessLookupError, ValueError):
-            part.unlink(missing_ok=True)
+def share_cut(utterances: pd.DataFrame, wanted: FeatureSet) -> float:
+    """Share of clips that are longer than the `n_frames` wanted, so that their end is not heard; 0 without it.
 
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        return np.load(path)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it, and it is made again") from error
+    Parameters
+    ----------
+    utterances : DataFrame
+        Column seconds.
+    wanted : FeatureSet
+    """
+    if wanted.n_frames is None:
+        return 0.0
+    kept = wanted.frames.n_samples(wanted.n_frames) / wanted.frames.sr
+    return float((utterances.seconds / wanted.speed > kept).mean())
 
 
 def delta(feature: np.ndarray, *, order: int = 1, width: int = 9) -> np.ndarray:
@@ -652,60 +632,3 @@ def with_deltas(feature: np.ndarray) -> np.ndarray:
         See `delta`.
     """
     return np.stack([feature, delta(feature), delta(feature, order=2)], axis=-1)
-
-
-def windows(features: Sequence[np.ndarray], length: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Overlapping sliding windows over every clip, all of one length.
-
-    The last window of a clip ends with the clip, or later: what is missing there, or in a clip shorter than one
-    window, repeats the last frame.
-
-    Parameters
-    ----------
-    features : sequence of ndarray, shape (n_rows, n_frames)
-        One array a clip.
-    length, hop : int
-        In frames; ``frames.n_frames(seconds)`` turns seconds into them.
-
-    Returns
-    -------
-    windows : ndarray, shape (n_windows, n_rows, length)
-    clip : ndarray of int, shape (n_windows,)
-        Position of the clip in `features` that each window is cut from. Split utterances, then choose windows by
-        ``np.isin(clip, split.train)``: no split separates windows of one clip.
-
-    Raises
-    ------
-    ValueError
-        `length` or `hop` is less than 1.
-    """
-    if length < 1 or hop < 1:
-        raise ValueError(f"length and hop of windows must be at least 1 frame, not {length} and {hop}")
-    cut, clip = [], []
-    for k, feature in enumerate(features):
-        n_windows = 1 + max(0, -(-(feature.shape[-1] - length) // hop))
-        missing = (n_windows - 1) * hop + length - feature.shape[-1]
-        padded = np.pad(feature, ((0, 0), (0, max(0, missing))), mode="edge")
-        cut.append(np.lib.stride_tricks.sliding_window_view(padded, length, axis=-1)[:, ::hop][:, :n_windows])
-        clip += [k] * n_windows
-    return np.concatenate(cut, axis=1).swapaxes(0, 1).copy(), np.array(clip)
-
-
-def fuse(probabilities: np.ndarray, clip: np.ndarray) -> np.ndarray:
-    """One answer a clip: the mean of its windows' probabilities.
-
-    Parameters
-    ----------
-    probabilities : ndarray, shape (n_windows, n_classes)
-    clip : ndarray of int, shape (n_windows,)
-        From `windows`.
-
-    Returns
-    -------
-    ndarray, shape (n_clips, n_classes)
-        In ascending order of the clips that occur in `clip`.
-    """
-    _, position = np.unique(clip, return_inverse=True)
-    total = np.zeros((position.max() + 1, probabilities.shape[1]))
-    np.add.at(total, position, probabilities)
-    return total / np.bincount(position)[:, None]

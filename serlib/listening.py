@@ -83,20 +83,20 @@ def _remember(cache: Path, heard: dict[tuple, dict]) -> None:
 
 
 def listen(path: Path) -> dict:
-    """Seconds, sample rate, channels and hash of one clip, or the reason why it cannot be used."""
+    """Seconds, sample rate, channels and hash of one clip; or why it cannot be used, and whether it is broken."""
     if not path.is_file():
-        return {"reason": "file is missing"}
+        return {"reason": "file is missing", "broken": True}
     if path.stat().st_size == 0:
-        return {"reason": "file is empty"}
+        return {"reason": "file is empty", "broken": True}
     try:
         samples, rate = sf.read(path, dtype="float32", always_2d=True)
     except (sf.LibsndfileError, TypeError) as error:  # TypeError: headerless .raw
-        return {"reason": f"cannot be decoded: {getattr(error, 'error_string', error)}"}
+        return {"reason": f"cannot be decoded: {getattr(error, 'error_string', error)}", "broken": True}
     if not len(samples):
-        return {"reason": "holds no samples"}
+        return {"reason": "holds no samples", "broken": True}
     if not np.isfinite(samples).all():
-        return {"reason": "holds NaN or infinite samples"}
+        return {"reason": "holds NaN or infinite samples", "broken": True}
     if np.abs(samples).max() < SILENT_PEAK:
-        return {"reason": f"silent: peak below {20 * np.log10(SILENT_PEAK):.0f} dBFS"}
+        return {"reason": f"silent: peak below {20 * np.log10(SILENT_PEAK):.0f} dBFS", "broken": False}
     digest = hashlib.sha256(f"{rate} {samples.shape}".encode() + samples.tobytes()).hexdigest()
     return {"seconds": len(samples) / rate, "sample_rate": rate, "channels": samples.shape[1], "sha256": digest}

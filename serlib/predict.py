@@ -66,7 +66,7 @@ def load(run: str | Path) -> Recogniser:
         There is no finished run with a model; says which notebooks leave one.
     ValueError
         The run does not say what its model is fed: the 1-D network of notebook 13 gets rows that are changed outside
-        of it, and runs made before notebooks 05 and 13 recorded their input do not tell.
+        of it. Or it describes features that this version does not know.
     """
     import keras
 
@@ -80,8 +80,14 @@ def load(run: str | Path) -> Recogniser:
         )
     record = json.loads((run / "run.json").read_text())
     if not record.get("features") or not record.get("classes"):
-        raise ValueError(f"{run / 'run.json'} does not say what its model is fed: take a new run of notebook {USABLE}")
-    wanted = FeatureSet(**record["features"] | {"frames": Frames(**record["features"]["frames"])})
+        raise ValueError(f"{run / 'run.json'} does not say what its model is fed: run notebook {USABLE} again")
+    try:
+        wanted = FeatureSet(**record["features"] | {"frames": Frames(**record["features"]["frames"])})
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"{run / 'run.json'} describes features that this version does not know ({error}): "
+            f"run notebook {USABLE} again"
+        ) from error
     model = keras.saving.load_model(run / "model.keras")
     return Recogniser(model, record["classes"], wanted, record["corpus"]["name"])
 

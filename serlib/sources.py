@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -26,7 +26,24 @@ HARMONISED = {emotion: emotion for emotion in EMOTIONS} | {
 }
 
 Row = dict[str, Any]  # an utterance's columns, as far as they are known
-Problem = tuple[Path, str, str]  # file or folder, reason, action
+
+
+class Problem(NamedTuple):
+    """Something about a file or folder of a corpus that its user is to know.
+
+    Attributes
+    ----------
+    path : Path
+    reason : str
+    action : {"left out", "converted", "kept"}
+    broken : bool
+        The file is as good as missing: it would have to be fetched again.
+    """
+
+    path: Path
+    reason: str
+    action: str
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,16 +150,16 @@ def _cremad_actors(folder: Path, rows: list[Row]) -> list[Problem]:
     tables = [p for p in sorted(folder.rglob("*.[cC][sS][vV]")) if p.stem.lower() == "videodemographics"]
     remedy = "gender and age stay unknown; the table is part of the release, put it into the corpus's folder"
     if not tables:
-        return [(folder, f"VideoDemographics.csv is missing: {remedy}", "kept")]
+        return [Problem(folder, f"VideoDemographics.csv is missing: {remedy}", "kept")]
     try:
         actors = pd.read_csv(tables[0], dtype="str").set_index("ActorID")[["Age", "Sex"]].to_dict("index")
     except (ValueError, KeyError):  # pandas' own errors are ValueErrors
-        return [(tables[0], f"is not a table of ActorID, Age, Sex: {remedy}", "kept")]
+        return [Problem(tables[0], f"is not a table of ActorID, Age, Sex: {remedy}", "kept")]
     for row in rows:
         actor = actors.get(str(row["speaker"]), {})
         row |= {"gender": str(actor["Sex"]).lower(), "age": actor["Age"]} if actor else {}
     unknown = sorted({str(row["speaker"]) for row in rows} - set(actors))
-    return [(tables[0], f"lacks {', '.join(unknown)}: gender and age stay unknown", "kept")] if unknown else []
+    return [Problem(tables[0], f"lacks {', '.join(unknown)}: gender and age stay unknown", "kept")] if unknown else []
 
 
 def _savee(match: re.Match[str]) -> Row:

@@ -1,18 +1,12 @@
 import dataclasses
-import json
-import os
-import shutil
-import signal
-import subprocess
 import sys
-import time
 
 import librosa
 import numpy as np
 import pandas as pd
 import pytest
 
-from serlib import audio, features, listening
+from serlib import features, listening
 
 FRAMES = features.Frames()
 
@@ -155,46 +149,14 @@ def test_deltas_become_channels(waveform):
     np.testing.assert_array_equal(image[..., 2], features.delta(image[..., 0], order=2))
 
 
-def test_windows_know_their_clip():
-    clips = [np.arange(10.0)[None], np.arange(100.0, 103)[None], np.arange(200.0, 205)[None]]
-    cut, clip = features.windows(clips, length=4, hop=2)
-    assert clip.tolist() == [0, 0, 0, 0, 1, 2, 2]
-    assert cut.shape == (7, 1, 4)
-    assert cut[3, 0].tolist() == [6, 7, 8, 9], "the last window of a clip ends with it"
-    assert cut[4, 0].tolist() == [100, 101, 102, 102], "what is missing repeats the last frame"
-    assert cut[6, 0].tolist() == [202, 203, 204, 204]
-    assert set(cut.ravel()) == set(np.concatenate(clips, axis=1).ravel()), "no frame is lost"
-    with pytest.raises(ValueError, match="at least 1 frame, not 4 and 0"):
-        features.windows(clips, 4, 0)
-
-
-def test_windows_are_fused_by_clip():
-    fused = features.fuse(np.array([[1, 0], [0, 1], [0.5, 0.5], [0.2, 0.8]]), np.array([0, 0, 0, 4]))
-    np.testing.assert_allclose(fused, [[0.5, 0.5], [0.2, 0.8]])
-
-
 def test_seconds_become_hops():
     assert FRAMES.n_frames(1.0) == 50 and FRAMES.n_frames(0.0) == 1
-
-
-@pytest.fixture
-def utterances(tmp_path, tone):
-    paths = [tone(tmp_path / "clips" / f"{k}.wav", seconds=0.5 + 0.1 * k) for k in range(6)]
-    table = pd.DataFrame({"path": paths, "sha256": [f"{k:064x}" for k in range(6)]})
-    return pd.concat([table, table.iloc[[2]]], ignore_index=True)  # the same sound twice
 
 
 @pytest.fixture
 def memory(tmp_path, monkeypatch):
     monkeypatch.setattr(listening, "MEMORY", tmp_path / "features")
     return tmp_path / "features"
-
-
-WANTED = features.FeatureSet(("mfcc", "zcr"), n_mfcc=13)
-
-
-def held(memory):
-    return {path.name: path.read_bytes() for path in sorted(memory.glob("*/*"))}
 
 
 def test_images_are_time_first_and_of_one_length(tmp_path, tone):
@@ -209,24 +171,6 @@ def test_images_are_time_first_and_of_one_length(tmp_path, tone):
         features.images(table, dataclasses.replace(wanted, n_frames=None))
 
 
-def test_the_cache_gives_what_was_computed(utterances, memory, monkeypatch):
-    first = features.extract_all(utterances, WANTED)
-    for feature, path in zip(first, utterances.path, strict=True):
-        np.testing.assert_array_equal(feature, features.extract(audio.load(path), WANTED))
-    monkeypatch.setattr(features, "load", None)  # nothing is decoded again
-    for feature, again in zip(first, features.extract_all(utterances, WANTED), strict=True):
-        np.testing.assert_array_equal(feature, again)
-    assert len(list(memory.glob("*/*.npy"))) == 6
-    settings = json.loads(next(memory.glob("*/settings.json")).read_text())
-    assert settings["names"] == ["mfcc", "zcr"] and settings["n_mfcc"] == 13 and settings["frames"]["sr"] == 16_000
-
-
-def test_other_settings_have_a_folder_of_their_own(utterances, memory):
-    for wanted in (WANTED, dataclasses.replace(WANTED, n_mfcc=20), dataclasses.replace(WANTED, n_frames=10)):
-        features.fill_cache(utterances, wanted)
-    assert len(list(memory.glob("*/settings.json"))) == 3
-
-
 def test_a_faster_clip_is_shorter_and_higher(tmp_path, tone, memory):
     path = tone(tmp_path / "clip.wav", frequency=1000, seconds=1)
     table = pd.DataFrame({"path": [path], "sha256": ["a"]})
@@ -238,7 +182,8 @@ def test_a_faster_clip_is_shorter_and_higher(tmp_path, tone, memory):
     assert centres[fast[:, 20].argmax()] / centres[plain[:, 20].argmax()] == pytest.approx(1.25, abs=0.05)
 
 
-def test_opensmile_is_asked_for_by_name(utterances, monkeypatch):
+def test_opensmile_is_asked_for_by_name(tmp_path, tone, monkeypatch):
+    utterances = pd.DataFrame({"path": [tone(tmp_path / "clip.wav")], "utterance": ["clip"]})
     with pytest.raises(ValueError, match="unknown set 'IS09'; known: eGeMAPSv02, ComParE_2016"):
         features.opensmile_functionals(utterances, "IS09")
     monkeypatch.setitem(sys.modules, "opensmile", None)  # as where it is not installed
@@ -257,58 +202,9 @@ def test_opensmile_functionals(tmp_path, tone, feature_set, size):
         assert semitones["high"] - semitones["low"] == pytest.approx(12, abs=0.5)
 
 
-def test_processes_make_the_same_cache(utterances, memory, monkeypatch):
-    features.fill_cache(utterances, WANTED)
-    alone = held(memory)
-    shutil.rmtree(memory)
-    monkeypatch.setattr(features, "CHUNK", 2)
-    features.fill_cache(utterances, WANTED, n_jobs=2)
-    assert held(memory) == alone
-
-
-def test_a_damaged_file_is_named(utterances, memory):
-    path = features.fill_cache(utterances, WANTED)[3]
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match=f"{path.name} is damaged .*delete it"):
-        features.extract_all(utterances, WANTED)
-
-
-EXTRACTION = """
-import sys, pathlib, pandas as pd
-from serlib import features, listening
-listening.MEMORY = pathlib.Path(sys.argv[2])
-print("ready", flush=True)
-wanted = features.FeatureSet(("mfcc", "zcr"), n_mfcc=13)
-features.fill_cache(pd.read_pickle(sys.argv[1]), wanted, n_jobs=int(sys.argv[3]))
-"""
-
-
-def extraction(table, memory, n_jobs):
-    command = [sys.executable, "-c", EXTRACTION, table, memory, str(n_jobs)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
-    assert process.stdout.readline() == b"ready\n"
-    return process
-
-
-def test_killed_extraction_leaves_a_cache_to_go_on_with(tmp_path, tone, memory):
-    """Killed at random moments (by default three times; SERLIB_KILLS says how often), it ends as if nothing were."""
-    paths = [tone(tmp_path / "clips" / f"{k}.wav", seconds=4) for k in range(120)]
-    utterances = pd.DataFrame({"path": paths, "sha256": [f"{k:064x}" for k in range(len(paths))]})
-    table = tmp_path / "table.pickle"
-    utterances.to_pickle(table)
-    features.fill_cache(utterances, WANTED, n_jobs=1)
-    undisturbed = held(memory)
-    shutil.rmtree(memory)
-    rng = np.random.default_rng(0)
-    n_left_half = 0
-    for kill in range(int(os.environ.get("SERLIB_KILLS", 3))):
-        process = extraction(table, memory, n_jobs=1 + kill % 2)
-        time.sleep(rng.uniform(0.02, 0.4) + (1.5 if kill % 2 else 0))  # two processes take a while to start
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        n_left_half += len(held(memory)) < len(undisturbed)
-    assert n_left_half, "at least one was killed before its end"
-    one, other = extraction(table, memory, n_jobs=1), extraction(table, memory, n_jobs=1)  # two at the same time
-    assert one.wait() == other.wait() == 0
-    features.fill_cache(utterances, WANTED)  # sweeps what the killed left half written
-    assert held(memory) == undisturbed
+def test_the_share_of_clips_that_lose_their_end():
+    seconds = pd.DataFrame({"seconds": [1.0, 2.0, 3.0, 4.0]})
+    wanted = features.FeatureSet(("log_mel",), n_frames=128)  # 2.54 s
+    assert features.share_cut(seconds, wanted) == 0.5
+    assert features.share_cut(seconds, dataclasses.replace(wanted, speed=0.7)) == 0.75
+    assert features.share_cut(seconds, dataclasses.replace(wanted, n_frames=None)) == 0

@@ -65,3 +65,12 @@ def test_what_is_no_finished_run_is_named(run, tmp_path):
     (tmp_path / "model.keras").write_bytes((run / "model.keras").read_bytes())
     with pytest.raises(ValueError, match=r"run\.json does not say what its model is fed"):
         predict.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"loudness": 1}, {"names": ["smell"]}, {"frames": {"step": 3}}])
+def test_a_run_of_another_version_says_what_to_do(run, tmp_path, change):
+    record = json.loads((run / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(record | {"features": record["features"] | change}))
+    (tmp_path / "model.keras").write_bytes((run / "model.keras").read_bytes())
+    with pytest.raises(ValueError, match=r"run\.json describes features that this version does not know .* again"):
+        predict.load(tmp_path)

@@ -331,7 +331,7 @@ def test_stereo_and_other_rates_are_converted(release, tone):
     odd = tone(root / "Actor_05" / "03-01-02-01-02-02-05.wav", sr=48_000, channels=2)
     found = load(root)
     assert found.problems.to_dict("records") == [
-        {"path": str(odd), "reason": "2 channels: averaged when loaded", "action": "converted"}
+        {"path": str(odd), "reason": "2 channels: averaged when loaded", "action": "converted", "broken": False}
     ]
     assert found.found == {"speech": 3, "song": 1}
 
