@@ -92,8 +92,8 @@ class About:
 
 ABOUT = tuple(About.__dataclass_fields__)
 MEMBERSHIP = (
-    *("notebook", "train_corpora", "sample", "label_share", "role", "protocol", "fold", "seed"),
-    *("part", "utterance", "parent"),
+    *("notebook", "train_corpora", "sample", "label_share", "role", "protocol", "fold", "seed", "part"),
+    *("corpus", "utterance", "speaker", "text", "sha256", "parent"),
 )
 CLIP = ("corpus", "part", "utterance", "speaker", "text", "emotion", "predicted")  # of predictions, before p_<class>
 
@@ -168,9 +168,9 @@ def measures(about: About | Mapping[str, object], measure: str, table: pd.DataFr
     Parameters
     ----------
     about : About or mapping
-        Where no model is involved, ``notebook`` and ``train_corpora`` (the corpus measured) are enough.
+        Where no model is involved, ``notebook``, ``train_corpora`` (the corpus measured) and ``sample`` are enough.
     measure : str
-        Its name; `serlib.figures.MEASURES` draws it.
+        Its name; `serlib.measured.FIGURES` draws it.
     table : DataFrame
         Any columns that are none of `ABOUT`.
 
@@ -198,24 +198,20 @@ def membership(about: About, utterances: pd.DataFrame, split: Split) -> pd.DataF
     ----------
     about : About
     utterances : DataFrame
-        The table that the split counts in; a copy or a window names its ``parent``.
+        The table that the split counts in: columns corpus, utterance, speaker, text and sha256; a copy or a window
+        names its ``parent``.
     split : Split
 
     Returns
     -------
     DataFrame
-        Columns notebook, train_corpora, sample, label_share, role, protocol, fold, seed, part, utterance, parent.
+        Columns `MEMBERSHIP`; of sha256 the first 16 digits, which tell all sounds apart.
     """
     own = asdict(about)
     identity = {name: own[name] for name in MEMBERSHIP if name in own}
-    parents = utterances.parent if "parent" in utterances else pd.Series(None, index=utterances.index, dtype=object)
-    tables = [
-        pd.DataFrame({"utterance": utterances.utterance.iloc[rows], "parent": parents.iloc[rows]}).assign(
-            **identity, part=part
-        )
-        for part in PARTS
-        for rows in (getattr(split, part),)
-    ]
+    clips = utterances.assign(**identity, sha256=utterances.sha256.str[:16])
+    clips = clips if "parent" in clips else clips.assign(parent=pd.Series(None, index=clips.index, dtype=object))
+    tables = [clips.iloc[getattr(split, part)].assign(part=part) for part in PARTS]
     return pd.concat(tables, ignore_index=True)[list(MEMBERSHIP)]
 
 
@@ -304,7 +300,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "predictions": ABOUT + CLIP,
     "history": (*ABOUT, "epoch"),
     "membership": MEMBERSHIP,
-    "measures": ("notebook", "train_corpora", "measure"),
+    "measures": ("notebook", "train_corpora", "sample", "measure"),
 }
 
 

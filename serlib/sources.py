@@ -77,6 +77,10 @@ class Source:
         The official layout, an example of a path first.
     annotate : callable, optional
         (corpus's folder, rows) -> problems. Adds to the rows what the release says in tables and not in file names.
+    session : callable, optional
+        Speaker -> the recording session; speakers of one are heard in each other's clips and never divided.
+    speaker_folds : int, optional
+        Folds of unseen speakers that the field cuts this corpus into, where it is not as usual (`serlib.splits.make`).
     """
 
     title: str
@@ -92,6 +96,8 @@ class Source:
     home: str
     layout: str
     annotate: Callable[[Path, list[Row]], list[Problem]] | None = None
+    session: Callable[[str], str] | None = None
+    speaker_folds: int | None = None
 
     def match(self, path: Path, folder: Path) -> re.Match[str] | None:
         """The name of a file below the corpus's folder, taken apart; None where it is not a clip's name."""
@@ -262,6 +268,7 @@ SOURCES = {
         reference="Livingstone & Russo 2018, https://doi.org/10.1371/journal.pone.0196391",
         home="https://doi.org/10.5281/zenodo.1188976",
         layout="ravdess/Actor_01/03-01-01-01-01-01-01.wav … ravdess/Actor_24/03-01-08-02-02-02-24.wav",
+        speaker_folds=6,  # of two women and two men
     ),
     "cremad": Source(
         title="Crowd-sourced Emotional Multimodal Actors Dataset (CREMA-D)",
@@ -359,5 +366,6 @@ SOURCES = {
         layout="iemocap/Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav … with the labels in "
         "iemocap/Session1/dialog/EmoEvaluation/Ses01F_impro01.txt …",
         annotate=_iemocap_labels,
+        session=lambda speaker: speaker[:-1],  # Ses01F and Ses01M talk to each other
     ),
 }

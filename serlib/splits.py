@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
+from serlib.sources import SOURCES
+
 PROTOCOLS = ("random", "text_independent", "speaker_independent", "speaker_text_independent", "cross_corpus")
 
 #: Columns whose values test shares with no other part, by protocol. The same sound twice (sha256) is always together.
@@ -23,7 +25,6 @@ FORBIDDEN_OVERLAP = {
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # of utterances or texts; of training speakers who validate
 MAX_LEAVE_ONE_OUT = 10  # tables with more speakers are cut into folds of several
 N_SPEAKER_FOLDS = 5
-SPEAKER_FOLDS = {"ravdess": 6}  # corpora that the field cuts otherwise: here, six folds of two women and two men
 
 
 class LeakError(ValueError):
@@ -266,13 +267,18 @@ def _speaker_folds(utterances: pd.DataFrame, protocol: str) -> list[np.ndarray]:
     speakers = utterances.drop_duplicates("speaker").sort_values("speaker")
     names = speakers.speaker.to_numpy()
     corpora = speakers.corpus if "corpus" in speakers else pd.Series("", index=speakers.index)
-    together = speakers.speaker.mask(corpora == "iemocap", speakers.speaker.str[:5])  # both speakers of a session
+    sessions = {name: SOURCES[name].session for name in corpora.unique() if name in SOURCES}
+    together = pd.Series(
+        [of(name) if (of := sessions.get(corpus)) else name for corpus, name in zip(corpora, names, strict=True)],
+        index=speakers.index,
+    )
     units = speakers[~together.duplicated()]
     if len(units) < 2:
         raise ValueError(f"{protocol} needs two speakers or more; there is only {', '.join(names)}")
     if len(units) <= MAX_LEAVE_ONE_OUT:
         return [names[together == unit] for unit in together.unique()]
-    n_folds = SPEAKER_FOLDS.get("+".join(corpora.unique()), N_SPEAKER_FOLDS)
+    customary = {SOURCES[name].speaker_folds if name in SOURCES else None for name in corpora.unique()}
+    n_folds = (customary.pop() if len(customary) == 1 else None) or N_SPEAKER_FOLDS
     strata = (corpora + " " + speakers.gender.fillna("unknown"))[units.index]
     strata = strata.mask(strata.map(strata.value_counts()) < n_folds, corpora)  # too few of a gender for every fold
     if strata.value_counts().max() < n_folds:

@@ -164,7 +164,7 @@ def each_fold(
     about: About,
     classes: Sequence[str],
     *,
-    parts: Sequence[str] = ("test",),
+    parts: Sequence[str] = ("validation", "test"),
     **options,
 ) -> Folds:
     """Train a fresh network on every fold and predict its test clips: the loop that notebook 04 shows in full.
@@ -183,7 +183,8 @@ def each_fold(
     classes : sequence of str
         What the values of y stand for.
     parts : sequence of str
-        Parts that are predicted; copies of clips are not.
+        Parts that are predicted; copies of clips are not. Validation is, since thresholds and calibration are chosen
+        on it.
     options
         Of `fit`.
 

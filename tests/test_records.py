@@ -52,11 +52,13 @@ def test_probabilities_that_do_not_fit_are_refused(p):
 
 
 def test_membership_names_parts_and_parents():
-    clips = pd.DataFrame({"utterance": list("abcde"), "parent": [None, None, None, None, "a"]})
+    clips = pd.DataFrame({"utterance": list("abcde"), "parent": [None] * 4 + ["a"]})
+    clips = clips.assign(corpus="tess", speaker="OAF", text=None, sha256="0123456789abcdef" * 4)
     table = records.membership(about(), clips, Split(0, np.array([0, 3, 4]), np.array([1]), np.array([2])))
     assert dict(zip(table.utterance, table.part, strict=True)) == dict(
         a="train", d="train", e="train", b="validation", c="test"
     )
+    assert set(table.sha256) == {"0123456789abcdef"}
     assert table.set_index("utterance").parent.dropna().to_dict() == {"e": "a"}
     assert tuple(table.columns) == records.MEMBERSHIP
 
@@ -64,8 +66,9 @@ def test_membership_names_parts_and_parents():
 def test_measures_keep_their_own_columns():
     table = records.measures(about(), "importance", pd.DataFrame({"functional": ["mfcc_0 mean"], "impurity": [0.1]}))
     assert table.measure.tolist() == ["importance"] and table.model.tolist() == ["cnn"]
-    of_corpus = records.measures({"notebook": "01", "train_corpora": "mini"}, "seconds", pd.DataFrame({"x": [1]}))
-    assert of_corpus.columns.tolist() == ["notebook", "train_corpora", "measure", "x"]
+    told = {"notebook": "01", "train_corpora": "mini", "sample": "all"}
+    of_corpus = records.measures(told, "seconds", pd.DataFrame({"x": [1]}))
+    assert of_corpus.columns.tolist() == [*told, "measure", "x"]
     with pytest.raises(ValueError, match="importance: columns fold are given"):
         records.measures(about(), "importance", pd.DataFrame({"fold": [1]}))
 

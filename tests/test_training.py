@@ -107,20 +107,24 @@ def folds(x, y, clips, **options):
 
 def clips():
     table = pd.DataFrame({"utterance": [f"u{k}" for k in range(100)], "speaker": "F1", "text": "home"})
-    return table.assign(corpus="mini", emotion=np.where(problem()[1], "fear", "anger"))
+    return table.assign(corpus="mini", sha256="0" * 64, emotion=np.where(problem()[1], "fear", "anger"))
 
 
 def test_each_fold_gives_what_a_run_writes():
     x, y = problem()
     result = folds(x, y, clips())
-    assert result.predictions.groupby("fold").utterance.agg(list).to_dict() == {
-        0: [f"u{k}" for k in range(80, 100)],
-        1: [f"u{k}" for k in range(60, 80)],
+    first, second = ([f"u{k}" for k in range(start, start + 20)] for start in (60, 80))
+    asked = result.predictions.groupby(["fold", "part"]).utterance.agg(list)
+    assert asked.to_dict() == {
+        (0, "validation"): first,
+        (0, "test"): second,
+        (1, "validation"): second,
+        (1, "test"): first,
     }
     assert set(result.predictions.seed) == {3} and set(result.history.fold) == {0, 1} == set(result.models)
     assert len(result.membership) == 200
     p = training.probabilities(result.models[1], x[60:80])
-    np.testing.assert_allclose(result.predictions.query("fold == 1").p_fear, p[:, 1], atol=1e-4)
+    np.testing.assert_allclose(result.predictions.query("fold == 1 and part == 'test'").p_fear, p[:, 1], atol=1e-4)
 
 
 def test_test_clips_choose_nothing():
