@@ -1,20 +1,19 @@
 """Clips per second of six features: six librosa calls on each clip, and one STFT. Run by `make benchmark`; not a test.
 
 Both sides get the same waveforms, decoded and resampled beforehand; what is compared first agrees to rtol 1e-4. Writes
-figures/benchmarks/features.png, .svg and .csv.
+data/benchmarks/features.csv, which `make figures` draws.
 """
 
 import shutil
 
 import joblib
 import librosa
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.fft
 
-from serlib import audio, corpora, features, listening, plots
+from serlib import audio, corpora, features, listening
 
 FRAMES = features.Frames(sr=22_050, n_fft=2048, hop_length=512)  # librosa's defaults
 WANTED = features.FeatureSet(
@@ -77,21 +76,10 @@ def results(utterances):
     table["times_naive"] = table.clips_per_second / naively[1]
     table["times_naive_in_as_many_processes"] = table.clips_per_second / table.processes.map(naively)
     print("\n" + table.round(2).to_string(index=False))
-    draw(table, utterances.corpus.iloc[0])
-
-
-def draw(table, corpus):
-    plots.use_style()
-    labels = [f"{row.what}, {row.processes} process{'es' * (row.processes > 1)}" for row in table.itertuples()]
-    fig, ax = plt.subplots(figsize=(8, 0.42 * len(table) + 1))
-    bars = ax.barh(
-        labels, table.clips_per_second, color=["#888888" if "librosa" in what else "#332288" for what in table.what]
-    )
-    ax.bar_label(bars, [f"{ratio:.1f} ×" for ratio in table.times_naive], padding=3)
-    ax.set(xscale="log", xlabel=f"clips of {corpus} per second (median of {ROUNDS}; × of the first bar)")
-    ax.set_xlim(10, 4 * table.clips_per_second.max())
-    ax.invert_yaxis()
-    plots.save(fig, corpora.REPOSITORY / "figures" / "benchmarks" / "features", table)
+    path = corpora.REPOSITORY / "data" / "benchmarks" / "features.csv"
+    path.parent.mkdir(exist_ok=True)
+    table = table.assign(corpus=utterances.corpus.iloc[0], rounds=ROUNDS)
+    table.to_csv(path, index=False, float_format="%.6g")
 
 
 def measure(benchmark, results, what, function, *, processes=1, setup=None):

@@ -24,6 +24,7 @@
 ``plots``         one style, one colour per emotion; figures saved with their data
 ``scoring``       predictions -> tables of scores
 ``figures``       tables of scores drawn
+``measured``      what runs measured beyond predictions, drawn
 ``pages``         executed notebooks as web pages
 ``runs``          the runs of report.yaml: planned, gathered, held against the code
 ``cli``           the ``serlib`` command

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from serlib import metrics, plots
-from serlib.scoring import confusions, model_name, protocols_of, scores, unseen_columns
+from serlib.scoring import PLAIN, confusions, model_name, protocols_of, scores, title, unseen_columns
 
 PALETTE = ("#888888", "#CC6677", "#332288", "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
 
@@ -49,11 +49,45 @@ def confusion_matrices(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFr
     for ax, (protocol, part) in zip(axes[0], parts, strict=True):
         matrix, classes = confusions(part)
         plots.confusion(ax, matrix, classes)
-        ax.set_title(f"{protocol}: UAR {100 * metrics.uar(matrix):.1f} %")
+        ax.set_title(f"{PLAIN[protocol]}: UAR {100 * metrics.uar(matrix):.1f} %")
         long = pd.DataFrame(matrix, index=pd.Index(classes, name="true"), columns=classes)
         long = long.reset_index().melt("true", var_name="predicted", value_name="utterances")
         counts.append(long.assign(protocol=protocol))
     return fig, pd.concat(counts, ignore_index=True)
+
+
+def protocols(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """UAR of one model under each protocol: with its interval, of each seed, and on each unseen speaker.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Of one model and corpus, test rows.
+
+    Returns
+    -------
+    Figure
+    DataFrame
+        From `scores`: all, seed by seed, and speaker by speaker under `speaker_independent`.
+    """
+    overall, by_seed = (scores(predictions, ["protocol", *by]) for by in ([], ["seed"]))
+    by_speaker = scores(predictions.query("protocol == 'speaker_independent'"), ["protocol", "speaker"])
+    names = protocols_of(predictions)
+    overall = overall.set_index("protocol").loc[names].reset_index()
+    rows = {protocol: -k for k, protocol in enumerate(names)}
+    chance = 100 / predictions.emotion.nunique()
+    fig, ax = plt.subplots(figsize=(7.5, 3.2))
+    reach = [overall.uar - overall.uar_low, overall.uar_high - overall.uar]
+    style = {"fmt": "o", "markersize": 5, "capsize": 7, "linewidth": 2, "color": "#332288"}
+    ax.errorbar(overall.uar, overall.protocol.map(rows), xerr=reach, label="all seeds, with interval", **style)
+    ax.scatter(by_seed.uar, by_seed.protocol.map(rows) - 0.25, s=14, color="#888888", label="each seed")
+    ax.scatter(by_speaker.uar, by_speaker.protocol.map(rows) + 0.25, marker="x", color="#CC6677", label="each speaker")
+    ax.axvline(chance, color="black", linestyle=":", linewidth=1, label="constant answer")
+    drawn = [f"{PLAIN[name]}\n(interval: {unit}s)" for name, unit in zip(names, overall.interval_over, strict=True)]
+    ax.set_yticks(list(rows.values()), drawn)
+    ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(0.5 - len(names), 0.5))
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
+    return fig, pd.concat([overall, by_seed, by_speaker], ignore_index=True).assign(constant_uar=chance)
 
 
 def label_shares(table: pd.DataFrame) -> plt.Figure:
@@ -77,7 +111,7 @@ def label_shares(table: pd.DataFrame) -> plt.Figure:
         bottom.axhline(0, color="black", linewidth=0.8)
         bottom.set_xticks(places, [f"{100 * share:.0f} %" for share in part.label_share])
         bottom.set(xlabel="share of the labels", xlim=(-0.4, len(part) - 0.6))
-        top.set_title(protocol)
+        top.set_title(PLAIN[protocol])
     axes[0, 0].set_ylabel("UAR (%)")
     axes[1, 0].set_ylabel("gain (points)\nline: 95 %, ×: extreme seeds")
     axes[0, 0].legend()
@@ -104,8 +138,8 @@ def by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         ):
             rows = part.corpus.map(corpora.index) + shift
             ax.scatter(part.uar, rows, s=40, marker=marker, color=colour, label=model_name(model, start), zorder=3)
-        ax.set_yticks(range(len(corpora)), corpora)
-        ax.set(title=protocol, xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.5, len(corpora) - 0.5))
+        ax.set_yticks(range(len(corpora)), [title(name) for name in corpora])
+        ax.set(title=PLAIN[protocol], xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.5, len(corpora) - 0.5))
         ax.label_outer()
     handles = {text: handle for ax in axes[0] for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
@@ -118,5 +152,5 @@ def learning_curves(history: pd.DataFrame) -> plt.Figure:
     fig, axes = plt.subplots(len(protocols), 2, figsize=(9, 3 * len(protocols)), squeeze=False)
     for row, protocol in zip(axes, protocols, strict=True):
         plots.learning_curves(row, history.query("protocol == @protocol"))
-        row[0].set_title(protocol)
+        row[0].set_title(PLAIN[protocol])
     return fig

@@ -31,6 +31,14 @@ MODELS = {
     "ast": "AST (overlapping patches)",
     "beit": "BEiT",
 }
+#: Plain names of the protocols, for titles and headings.
+PLAIN = {
+    "random": "random split",
+    "text_independent": "unseen texts",
+    "speaker_independent": "unseen speakers",
+    "speaker_text_independent": "unseen speakers and texts",
+    "cross_corpus": "another corpus",
+}
 STARTS = {"scratch": "", "pretrained": ", pre-trained here", "published": ", published weights"}
 RUN = [name for name in (*ABOUT, "part") if name not in ("fold", "seed")]  # what one row of a score table is about
 MOST_SPEAKERS = 10  # that get a column of their own
@@ -233,18 +241,18 @@ def trained(predictions: pd.DataFrame) -> list[tuple[str, str]]:
     return list(chosen[["train_corpora", "sample"]].drop_duplicates().itertuples(index=False, name=None))
 
 
-def label(corpus: str, sample: str = "all") -> str:
-    """Name of what models were trained on, in files: ``tess``, ``ravdess+savee_600_each``."""
-    return corpus if sample == "all" else f"{corpus}_{sample}"
+def label(corpus: str, sample: str = "all", protocol: str | None = None) -> str:
+    """Name of what models were trained on, in files: ``tess``, ``ravdess+savee_600_each``, ``tess_random``."""
+    return "_".join([corpus, *([] if sample == "all" else [sample]), *([protocol] if protocol else [])])
 
 
-def title(corpus: str, sample: str = "all") -> str:
-    """The same in words, for headings: *RAVDESS and SAVEE, 600 clips an emotion*."""
+def title(corpus: str, sample: str = "all", protocol: str | None = None) -> str:
+    """The same in words, for headings: *RAVDESS and SAVEE, 600 clips an emotion, random split*."""
     names = [SOURCES[name].plain if name in SOURCES else name for name in corpus.split("+")]
     told = [" and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))]
     for count, kind in re.findall(r"(\d+)_(in_all|each)", sample):
         told.append(f"{int(count):,} clips" + (" an emotion" if kind == "each" else ""))
-    return ", ".join(told)
+    return ", ".join([*told, *([PLAIN[protocol]] if protocol else [])])
 
 
 def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,326 @@
+"""What runs measured beyond predictions, drawn: notebooks and the report call the same functions.
+
+Each takes the table of one measure (`serlib.records.measures`) of one corpus, sample and protocol, all seeds and folds
+together, and gives a figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from serlib import metrics, plots
+
+BLUE, RED, GREY = "#332288", "#CC6677", "#888888"
+MOST_SPEAKERS = 6  # more boxes side by side cannot be read
+
+#: Plain names of what explains a network; the last two never meet it.
+METHODS = {
+    "grad_cam": "Grad-CAM",
+    "grad_cam_plus_plus": "Grad-CAM++",
+    "score_cam": "Score-CAM",
+    "smooth_grad": "SmoothGrad",
+    "random": "noise",
+    "energy": "energy",
+}
+FAITHFULNESS = {  # measure -> plain name, and how to read it
+    "insertion": ("insertion", "high is good"),
+    "deletion": ("deletion", "low is good"),
+    "max_sensitivity": ("max-sensitivity", "low is good"),
+    "sparseness": ("sparseness", "neither is truer"),
+    "pointing_game": ("pointing game", "high is good"),
+    "relevance_mass": ("relevance mass", "high is good"),
+    "preference": ("preference", "high is good"),
+}
+
+
+def _first_run(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the lowest seed and fold: what belongs to one network cannot be averaged over several."""
+    for name in ("seed", "fold"):
+        if name in table:
+            table = table[table[name] == table[name].min()]
+    return table
+
+
+def counts(table: pd.DataFrame) -> Figure:
+    """Clips and minutes of each emotion by gender; columns emotion, gender, clips, minutes."""
+    fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+    for ax, (quantity, label) in zip(axes, {"clips": "clips", "minutes": "speech (min)"}.items(), strict=True):
+        wide = table.pivot_table(index="emotion", columns="gender", values=quantity, observed=True)
+        wide.plot.barh(ax=ax, stacked=True, color=[GREY, "#444444", "#cccccc"], legend=False)
+        ax.set(xlabel=label, ylabel="")
+    axes[0].invert_yaxis()
+    axes[1].legend(title="gender", loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def durations(table: pd.DataFrame) -> Figure:
+    """Boxes of seconds for every emotion and speaker, or gender where speakers are many."""
+    return _boxes(table, "seconds", "duration of the clip (s)")
+
+
+def levels(table: pd.DataFrame) -> Figure:
+    """Boxes of level in dB for every emotion and speaker, or gender where speakers are many."""
+    return _boxes(table, "level", "level of the clip (dB)")
+
+
+def _boxes(table: pd.DataFrame, column: str, label: str) -> Figure:
+    hue = "speaker" if table.speaker.nunique() <= MOST_SPEAKERS else "gender"
+    fig, ax = plt.subplots(figsize=(9, 3.8))
+    options = {"hue_order": sorted(table[hue].unique()), "palette": "Blues", "fliersize": 2, "linewidth": 0.8}
+    sns.boxplot(table, x="emotion", y=column, hue=hue, order=sorted(table.emotion.unique()), ax=ax, **options)
+    ax.set(xlabel="", ylabel=label)
+    sns.move_legend(ax, "center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def cues_alone(table: pd.DataFrame) -> Figure:
+    """UAR of guesses from one or two numbers; columns cue, medians from, tested on, UAR, chance."""
+    fig, ax = plt.subplots(figsize=(7, 3.6))
+    style = {"hue": "medians from", "palette": [BLUE, RED], "dodge": True, "jitter": False, "size": 8}
+    sns.stripplot(table, x="cue", y="UAR", ax=ax, **style)
+    chance = table.chance.iloc[0]
+    ax.axhline(chance, color="black", linestyle=":", linewidth=1)
+    place = {"xycoords": ("axes fraction", "data"), "xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+    ax.annotate("chance", (1, chance), **place)
+    ax.set(xlabel="", ylabel="UAR (%)", ylim=(0, 100))
+    sns.move_legend(ax, "upper left")
+    return fig
+
+
+def mfcc_correlation(table: pd.DataFrame) -> Figure:
+    """Correlation matrices; columns feature, row, column, correlation."""
+    matrices = {
+        name: part.pivot_table(index="row", columns="column", values="correlation").to_numpy()
+        for name, part in table.groupby("feature", sort=False)
+    }
+    fig, axes = plt.subplots(1, len(matrices), figsize=(11, 3.9))
+    for ax, (name, r) in zip(axes, matrices.items(), strict=True):
+        mesh = ax.imshow(r, vmin=-1, vmax=1, cmap="PuOr", origin="lower")
+        what = "mel band" if "mel" in name else "coefficient"
+        strength = np.abs(r[~np.eye(len(r), dtype=bool)]).mean()
+        ax.set(xlabel=what, ylabel=what, title=f"{name}\nmean size {strength:.2f}")
+    fig.colorbar(mesh, ax=axes, label="correlation", shrink=0.8)
+    return fig
+
+
+def band_statistics(table: pd.DataFrame) -> Figure:
+    """Mean of each mel band, and of a test voice after scaling; columns fitted on, band, mean, mean of scaled test."""
+    fig, axes = plt.subplots(1, 2, figsize=(10, 3.4))
+    look = {"training voices": (BLUE, "-"), "everything": (RED, "--"), "test voice": (GREY, ":")}
+    for name, part in table.groupby("fitted on", sort=False):
+        colour, line = look[str(name)]
+        axes[0].plot(part.band, part["mean"], color=colour, linestyle=line, label=name)
+        axes[1].plot(part.band, part["mean of scaled test"], color=colour, linestyle=line, label=name)
+    axes[0].set(xlabel="mel band", ylabel="mean power (dB)", title="mean of each band")
+    axes[1].set(xlabel="mel band", ylabel="mean (standard deviations)", title="the test voice after scaling, by scaler")
+    axes[1].legend(title="scaler fitted on", loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def importance(table: pd.DataFrame) -> Figure:
+    """The strongest functionals of one forest (the first seed and fold), by impurity and by permutation."""
+    table = _first_run(table)
+    fig, axes = plt.subplots(1, 2, figsize=(9.5, 4), sharey=True)
+    axes[0].barh(table.functional, table.impurity, color=BLUE)
+    axes[0].set(xlabel="impurity importance, training clips (sum over all is 1)")
+    axes[1].barh(table.functional, table.permutation_loss, color=RED)
+    axes[1].axvline(0, color="black", linewidth=0.8)
+    axes[1].set(xlabel="UAR lost when shuffled, validation clips (points)")
+    axes[1].set_xlim(min(-2, table.permutation_loss.min()), max(10, table.permutation_loss.max()))
+    axes[0].locator_params(axis="x", nbins=5)
+    axes[0].invert_yaxis()
+    return fig
+
+
+def positions(table: pd.DataFrame) -> Figure:
+    """How alike the learned positions of patches are to a few of them, in one network (the first seed and fold).
+
+    Columns patch, time, frequency, cosine.
+    """
+    table = _first_run(table)
+    n_frequency = int(table.frequency.max()) + 1
+    patches = list(table.groupby("patch"))
+    fig, axes = plt.subplots(1, len(patches), figsize=(11, 2.4), sharey=True)
+    for ax, (patch, part) in zip(axes, patches, strict=True):
+        alike = part.pivot_table(index="frequency", columns="time", values="cosine").to_numpy()
+        mesh = ax.imshow(alike, origin="lower", aspect="auto", vmin=-1, vmax=1, cmap="PuOr")
+        ax.plot(patch // n_frequency, patch % n_frequency, "k+", markersize=9)
+        ax.set(title=f"patch {patch:.0f}", xlabel="patch in time")
+    axes[0].set_ylabel("patch in frequency")
+    fig.colorbar(mesh, ax=axes, label="cosine")
+    return fig
+
+
+def shuffled(table: pd.DataFrame) -> Figure:
+    """Share of clips named rightly after patches are shuffled; columns shuffled, draw, right (%)."""
+    fig, ax = plt.subplots(figsize=(7, 2.6))
+    ways = table.shuffled.drop_duplicates().tolist()
+    for k, way in enumerate(ways):
+        draws = table["right (%)"][table.shuffled == way]
+        ax.plot(draws, np.full(len(draws), k), "o", color=BLUE, alpha=0.4)
+        ax.plot(draws.mean(), k, "|", color=RED, markersize=22, markeredgewidth=2)
+    ax.set_yticks(range(len(ways)), ways)
+    ax.set(xlabel="clips named rightly (%); a dot a draw, a line their mean", ylabel="shuffled")
+    ax.invert_yaxis()
+    return fig
+
+
+def game(table: pd.DataFrame) -> Figure:
+    """Share of hidden tokens named rightly by epoch, a line a seed and fold; baselines are means over these.
+
+    Columns epoch, accuracy, val_accuracy (shares), nearest, frequent (per cent).
+    """
+    fig, ax = plt.subplots(figsize=(7, 3))
+    for k, (_, run) in enumerate(table.groupby(["seed", "fold"])):
+        ax.plot(run.epoch, 100 * run.accuracy, color=BLUE, label=None if k else "training clips")
+        ax.plot(run.epoch, 100 * run.val_accuracy, "--", color=RED, label=None if k else "validation clips")
+    for column, name, style in (
+        ("nearest", "the nearest visible patch", ":"),
+        ("frequent", "always the most frequent token", "-."),
+    ):
+        ax.axhline(table[column].mean(), color="black", linestyle=style, label=name)
+    ax.set(xlabel="epoch of the game", ylabel="hidden tokens named rightly (%)")
+    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def average_maps(table: pd.DataFrame) -> Figure:
+    """Mean relevance of each emotion over time after the onset and frequency.
+
+    Columns emotion, seconds, hertz, relevance.
+    """
+    emotions = list(table.groupby("emotion"))
+    fig, axes = plt.subplots(2, -(-len(emotions) // 2), figsize=(11, 5.2), squeeze=False)
+    for ax, (emotion, part) in zip(axes.flat, emotions, strict=False):
+        image = part.pivot_table(index="hertz", columns="seconds", values="relevance")
+        mesh = plots.spectrogram(ax, image.to_numpy(), image.columns, vmin=0, vmax=table.relevance.max())
+        plots.frequency_axis(ax, image.index.to_numpy())
+        ax.label_outer()
+        ax.tick_params(labelbottom=True)
+        ax.set(title=emotion, xlabel="time after onset (s)")
+        ax.axvline(0, color="white", linestyle=":", linewidth=1)
+    for ax in axes.flat[len(emotions) :]:
+        ax.axis("off")
+    fig.colorbar(mesh, ax=axes, shrink=0.6, label="relevance (each clip's maximum is 1)")
+    return fig
+
+
+def drawn_over(clips: pd.DataFrame) -> pd.Series:
+    """What intervals over clips draw: speakers; texts (or clips) where these are fewer than three."""
+    return clips.speaker if clips.speaker.nunique() >= 3 else clips.text.fillna(clips.utterance)
+
+
+def acoustics(table: pd.DataFrame) -> Figure:
+    """Hot minus other frames, over all clips and for each emotion, with 95 % intervals (`drawn_over`).
+
+    Columns utterance, speaker, text, emotion, RMS (dB), centroid (Hz), F0 (semitones).
+    """
+    quantities = ["RMS (dB)", "centroid (Hz)", "F0 (semitones)"]
+    groups = {"all": table} | {str(emotion): part for emotion, part in table.groupby("emotion")}
+    fig, axes = plt.subplots(1, len(quantities), figsize=(11, 3.6), sharey=True)
+    for ax, name in zip(axes, quantities, strict=True):
+        for k, (group, part) in enumerate(groups.items()):
+            low, high = metrics.mean_interval(part[name].to_numpy(), drawn_over(table)[part.index])
+            colour = plots.COLOURS.get(group, "black")
+            ax.hlines(k, low, high, color=colour, linewidth=2)
+            ax.plot(part[name].mean(), k, "o", color=colour)
+        ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
+        ax.set(xlabel=f"hot minus other frames, {name}")
+    axes[0].set_yticks(range(len(groups)), groups)
+    axes[0].invert_yaxis()
+    return fig
+
+
+def sanity(table: pd.DataFrame) -> Figure:
+    """Rank correlation with the honest map: while the network forgets (left), and of other networks (right).
+
+    Columns method, layer, depth (missing: the layer names another network), clip, correlation.
+    """
+    forgetting, twins = table[table.depth.notna()], table[table.depth.isna()]
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, width_ratios=[3, 2])
+    shades = dict(zip(METHODS, plots.COLOURS.values(), strict=False))
+    for (method, name), marker in zip(METHODS.items(), "osD^vX", strict=True):
+        mean = forgetting[forgetting.method == method].groupby("depth").correlation.mean()
+        size = 10 if method == "random" else 6
+        left.plot(mean.index, mean, color=shades[method], marker=marker, markersize=size, label=name)
+    methods = twins.method.drop_duplicates().tolist()
+    for shift, (network, part), hatch in zip((-0.2, 0.2), twins.groupby("layer", sort=False), ("//", ""), strict=True):
+        mean = part.groupby("method", sort=False).correlation.mean().reindex(methods)
+        style = {"color": "#DDDDDD", "edgecolor": "black", "hatch": hatch, "label": network}
+        right.bar(np.arange(len(mean)) + shift, mean, 0.38, **style)
+    order = forgetting.drop_duplicates("depth").set_index("depth").layer
+    following = order.shift(-1).str.replace("conv", "norm")  # a normalisation is called after what it follows
+    order = order.mask(order.str.startswith("batch_norm"), following).str.replace("_", " ")
+    left.set_xticks(order.index, order, rotation=45, ha="right")
+    right.set_xticks(range(len(methods)), [METHODS[m] for m in methods], rotation=20, ha="right")
+    left.set(xlabel="forgotten down to this layer", ylabel="rank correlation with the honest map")
+    left.legend(fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+    right.legend(fontsize="small", title="network trained on", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    for ax in (left, right):
+        ax.axhline(0, color="black", linewidth=0.8)
+    return fig
+
+
+def faithfulness(table: pd.DataFrame) -> Figure:
+    """Every measure of every method with 95 % intervals (`drawn_over`), for honest and leaked networks.
+
+    Columns utterance, speaker, text, network, method and those of `FAITHFULNESS` that were measured.
+    """
+    measures = [name for name in FAITHFULNESS if name in table]
+    methods = [name for name in METHODS if name in set(table.method)]
+    fig, axes = plt.subplots(2, -(-len(measures) // 2), figsize=(11, 5.5), sharey=True)
+    for ax, measure in zip(axes.flat, measures, strict=False):
+        for shift, (network, colour), marker in zip(
+            (-0.14, 0.14), (("honest", BLUE), ("leaked", RED)), "os", strict=True
+        ):
+            for k, method in enumerate(methods):
+                part = table[(table.network == network) & (table.method == method)]
+                low, high = metrics.mean_interval(part[measure].to_numpy(), drawn_over(part))
+                ax.hlines(k + shift, low, high, color=colour, linewidth=1.5)
+                ax.plot(
+                    part[measure].mean(), k + shift, marker, color=colour, markersize=5, label=None if k else network
+                )
+        title, reading = FAITHFULNESS[measure]
+        ax.set(title=title, xlabel=reading, xscale="log" if measure == "max_sensitivity" else "linear")
+        ax.set_yticks(range(len(methods)), [METHODS[m] for m in methods])
+        ax.axhline(3.5, color="black", linestyle=":", linewidth=0.8)
+    for ax in axes.flat[len(measures) :]:
+        ax.axis("off")
+    axes[0, 0].invert_yaxis()
+    axes[0, 0].legend(fontsize="small")
+    return fig
+
+
+def clips_per_second(table: pd.DataFrame) -> Figure:
+    """Clips per second of ways to get features, from ``make benchmark``.
+
+    Columns what, processes, clips_per_second, times_naive, corpus, rounds.
+    """
+    fig, ax = plt.subplots(figsize=(8, 0.42 * len(table) + 1))
+    labels = [f"{row.what}, {row.processes} process{'es' * (row.processes > 1)}" for row in table.itertuples()]
+    colours = [GREY if "librosa" in what else BLUE for what in table.what]
+    bars = ax.barh(labels, table.clips_per_second, color=colours)
+    ax.bar_label(bars, [f"{ratio:.1f} ×" for ratio in table.times_naive], padding=3)
+    told = f"clips of {table.corpus.iloc[0]} per second (median of {table.rounds.iloc[0]}; × of the first bar)"
+    ax.set(xscale="log", xlabel=told, xlim=(10, 4 * table.clips_per_second.max()))
+    ax.invert_yaxis()
+    return fig
+
+
+#: Name of a table in ``data/benchmarks`` -> what draws it.
+BENCHMARKS: dict[str, Callable[[pd.DataFrame], Figure]] = {"features": clips_per_second}
+
+#: Name of a measure -> what draws it.
+FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    function.__name__: function
+    for function in (
+        *(counts, durations, levels, cues_alone, mfcc_correlation, band_statistics, importance, positions, shuffled),
+        *(game, average_maps, acoustics, sanity, faithfulness),
+    )
+}
