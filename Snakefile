@@ -85,7 +85,7 @@ rule report:
         f"{BUILD}/collected",
         [f"notebooks/{name}.ipynb" for name in ANALYSES],
         [f"serlib/{module}.py" for module in ("metrics", "records", *sorted(provenance.DOWNSTREAM))],
-        "data/claims.csv",
+        Path("data/claims").glob("*.csv"),
     output:
         executed=[f"{BUILD}/{name}.ipynb" for name in ANALYSES],
         page=f"{BUILD}/pages/index.html",

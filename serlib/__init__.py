@@ -6,6 +6,7 @@
 ``synthetic``     the embedded corpus *mini*: synthetic emotional speech whose cues are known
 ``corpora``       a folder of recordings -> utterance table and list of problems
 ``downloads``     released corpora from their official sources, verified
+``claims``        what the papers print, and what follows from it
 ``splits``        a protocol -> train, validation and test indices; refuses leaks
 ``metrics``       UAR, WA, macro-F1, confusion matrices, intervals
 ``audio``         load, pad, trim, play

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -78,7 +79,7 @@ def protocols(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     chance = 100 / predictions.emotion.nunique()
     fig, ax = plt.subplots(figsize=(7.5, 3.2))
     reach = [overall.uar - overall.uar_low, overall.uar_high - overall.uar]
-    style = {"fmt": "o", "markersize": 5, "capsize": 7, "linewidth": 2, "color": "#332288"}
+    style: dict[str, Any] = {"fmt": "o", "markersize": 5, "capsize": 7, "linewidth": 2, "color": "#332288"}
     ax.errorbar(overall.uar, overall.protocol.map(rows), xerr=reach, label="all seeds, with interval", **style)
     ax.scatter(by_seed.uar, by_seed.protocol.map(rows) - 0.25, s=14, color="#888888", label="each seed")
     ax.scatter(by_speaker.uar, by_speaker.protocol.map(rows) + 0.25, marker="x", color="#CC6677", label="each speaker")

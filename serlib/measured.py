@@ -86,8 +86,7 @@ def cues_alone(table: pd.DataFrame) -> Figure:
     sns.stripplot(table, x="cue", y="UAR", ax=ax, **style)
     chance = table.chance.iloc[0]
     ax.axhline(chance, color="black", linestyle=":", linewidth=1)
-    place = {"xycoords": ("axes fraction", "data"), "xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-    ax.annotate("chance", (1, chance), **place)
+    ax.text(1.01, chance, "chance", va="center", transform=ax.get_yaxis_transform())
     ax.set(xlabel="", ylabel="UAR (%)", ylim=(0, 100))
     sns.move_legend(ax, "upper left")
     return fig
@@ -99,8 +98,8 @@ def mfcc_correlation(table: pd.DataFrame) -> Figure:
         name: part.pivot_table(index="row", columns="column", values="correlation").to_numpy()
         for name, part in table.groupby("feature", sort=False)
     }
-    fig, axes = plt.subplots(1, len(matrices), figsize=(11, 3.9))
-    for ax, (name, r) in zip(axes, matrices.items(), strict=True):
+    fig, axes = plt.subplots(1, len(matrices), figsize=(11, 3.9), squeeze=False)
+    for ax, (name, r) in zip(axes[0], matrices.items(), strict=True):
         mesh = ax.imshow(r, vmin=-1, vmax=1, cmap="PuOr", origin="lower")
         what = "mel band" if "mel" in name else "coefficient"
         strength = np.abs(r[~np.eye(len(r), dtype=bool)]).mean()
@@ -146,13 +145,13 @@ def positions(table: pd.DataFrame) -> Figure:
     table = _first_run(table)
     n_frequency = int(table.frequency.max()) + 1
     patches = list(table.groupby("patch"))
-    fig, axes = plt.subplots(1, len(patches), figsize=(11, 2.4), sharey=True)
-    for ax, (patch, part) in zip(axes, patches, strict=True):
+    fig, axes = plt.subplots(1, len(patches), figsize=(11, 2.4), sharey=True, squeeze=False)
+    for ax, (patch, part) in zip(axes[0], patches, strict=True):
         alike = part.pivot_table(index="frequency", columns="time", values="cosine").to_numpy()
         mesh = ax.imshow(alike, origin="lower", aspect="auto", vmin=-1, vmax=1, cmap="PuOr")
         ax.plot(patch // n_frequency, patch % n_frequency, "k+", markersize=9)
         ax.set(title=f"patch {patch:.0f}", xlabel="patch in time")
-    axes[0].set_ylabel("patch in frequency")
+    axes[0, 0].set_ylabel("patch in frequency")
     fig.colorbar(mesh, ax=axes, label="cosine")
     return fig
 
@@ -274,18 +273,15 @@ def faithfulness(table: pd.DataFrame) -> Figure:
     """
     measures = [name for name in FAITHFULNESS if name in table]
     methods = [name for name in METHODS if name in set(table.method)]
-    fig, axes = plt.subplots(2, -(-len(measures) // 2), figsize=(11, 5.5), sharey=True)
+    fig, axes = plt.subplots(2, -(-len(measures) // 2), figsize=(11, 5.5), sharey=True, squeeze=False)
     for ax, measure in zip(axes.flat, measures, strict=False):
-        for shift, (network, colour), marker in zip(
-            (-0.14, 0.14), (("honest", BLUE), ("leaked", RED)), "os", strict=True
-        ):
+        for network, colour, marker, shift in (("honest", BLUE, "o", -0.14), ("leaked", RED, "s", 0.14)):
             for k, method in enumerate(methods):
                 part = table[(table.network == network) & (table.method == method)]
                 low, high = metrics.mean_interval(part[measure].to_numpy(), drawn_over(part))
                 ax.hlines(k + shift, low, high, color=colour, linewidth=1.5)
-                ax.plot(
-                    part[measure].mean(), k + shift, marker, color=colour, markersize=5, label=None if k else network
-                )
+                label = None if k else network
+                ax.plot(part[measure].mean(), k + shift, marker, color=colour, markersize=5, label=label)
         title, reading = FAITHFULNESS[measure]
         ax.set(title=title, xlabel=reading, xscale="log" if measure == "max_sensitivity" else "linear")
         ax.set_yticks(range(len(methods)), [METHODS[m] for m in methods])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from serlib.corpora import REPOSITORY
 
 #: Modules that read what runs have written, or draw: they cannot change it, so a new colour does not cost hours.
-DOWNSTREAM = frozenset({"plots", "scoring", "figures", "measured", "pages"})
+DOWNSTREAM = frozenset({"claims", "plots", "scoring", "figures", "measured", "pages"})
 
 
 @dataclass

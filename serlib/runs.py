@@ -137,8 +137,9 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
         Folders written by `serlib.records.write_run`.
     predictions_dir, figures_dir : Path
         Receive ``<notebook>_<kind>.parquet`` and ``runs.csv``, in place of all parquet files there, and
-        ``<notebook>/<picture>``. Pictures of a real corpus are taken only where their data lie beside them: one
-        without data shows a single recording, which is not ours to publish. Of the synthetic corpus, all are taken.
+        ``<notebook>/<picture>``. What a run itself draws shows single recordings, which are not ours to publish unless
+        they are of the synthetic corpus: other pictures stay with the run. Their names say corpus, sample and, where
+        it matters, protocol; of runs that differ in seed or fold alone, the first by name gives the picture.
 
     Raises
     ------
@@ -164,9 +165,8 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
             path = folder / f"{kind}.parquet"
             if path.exists():
                 tables.setdefault(f"{stem}_{kind}", []).append(records.checked(pd.read_parquet(path), kind, path))
-        for picture in (folder / "figures").glob("*"):
-            if corpus == "mini" or picture.with_suffix(".csv").exists():
-                pictures.setdefault((stem, picture.name), picture)
+        for picture in (folder / "figures").glob("*.png") if corpus == "mini" else ():
+            pictures.setdefault((stem, picture.name), picture)
     aside = predictions_dir.with_name(f"{predictions_dir.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)

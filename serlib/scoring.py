@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from serlib import metrics
+from serlib import claims, metrics
 from serlib.corpora import REPOSITORY
 from serlib.records import ABOUT
 from serlib.sources import SOURCES
@@ -148,13 +148,12 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
     """
     on = ["model", "start"]
     chosen = predictions.query(RESULTS).query("sample == @sample and train_corpora == @corpus")
-    claims = pd.read_csv(REPOSITORY / "data" / "claims.csv")
-    claims = claims.query("corpus == @corpus and sample == @sample and task == 'emotion'").set_index(on)
+    claimed = claims.systems().query("corpus == @corpus and sample == @sample and task == 'emotion'").set_index(on)
     random = scores(chosen.query("protocol == 'random'"), on).set_index(on)
     models = chosen[on].drop_duplicates().sort_values(on, key=_course_order)
     table = pd.DataFrame(index=pd.MultiIndex.from_frame(models))
-    table["claim_wa"] = claims.wa
-    table["source"] = claims.source
+    table["claim_wa"] = claimed.wa
+    table["source"] = claimed.source
     for column in ("wa", "wa_seed_min", "wa_seed_max", "uar"):
         table[f"random_{column}"] = random[column]
     unseen = chosen.query("protocol == 'speaker_independent'")

@@ -5,6 +5,7 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+from executed import execute
 
 from serlib import records, runs, scoring
 from serlib.corpora import REPOSITORY
@@ -85,6 +86,17 @@ def test_figures_with_data_have_all_three_files():
         assert path.with_suffix(".png").is_file() and path.with_suffix(".csv").is_file(), path
     single = [p for p in (REPOSITORY / "figures").rglob("*.png") if not p.with_suffix(".csv").exists()]
     assert [p for p in single if not p.stem.endswith("_mini")] == [], "single clips are shown of mini only"
+
+
+def test_make_figures_restores_every_figure_that_has_data(tmp_path, monkeypatch):
+    """What the report draws from the committed tables is what is committed, no more and no less, number for number."""
+    folders = {"predictions_dir": "data/predictions", "figures_dir": str(tmp_path)}
+    execute("18_report", folders, tmp_path, monkeypatch)
+    committed = {path.relative_to(REPOSITORY / "figures"): path for path in (REPOSITORY / "figures").rglob("*.csv")}
+    drawn = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*.csv")}
+    assert set(drawn) == set(committed)
+    for name, path in drawn.items():
+        pd.testing.assert_frame_equal(pd.read_csv(path), pd.read_csv(committed[name]), check_dtype=False)
 
 
 def test_nothing_committed_can_be_played():

@@ -12,7 +12,7 @@ def test_many_speakers_share_one_mark():
 
 def test_a_panel_for_every_protocol_there_is():
     fig, counts = figures.confusion_matrices(some().replace({"protocol": {"random": "text_independent"}}))
-    assert [ax.get_title().partition(":")[0] for ax in fig.axes] == ["text_independent", "speaker_independent"]
+    assert [ax.get_title().partition(":")[0] for ax in fig.axes] == ["unseen texts", "unseen speakers"]
     assert counts.utterances.sum() == len(some())
 
 

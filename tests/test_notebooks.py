@@ -5,26 +5,24 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-import papermill
 import pytest
+from executed import NOTEBOOKS, execute
 
-from serlib import corpora, pages, records, runs
+from serlib import corpora, measured, pages, records, runs
 
-NOTEBOOKS = corpora.REPOSITORY / "notebooks"
 RUNS = runs.plan("smoke")
-
-
-def execute(notebook: str, parameters: dict, folder: Path, monkeypatch) -> None:
-    for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
-        monkeypatch.setenv(threads, "1")
-    path = str(NOTEBOOKS / f"{notebook}.ipynb")
-    papermill.execute_notebook(path, str(folder / "executed.ipynb"), parameters, cwd=str(NOTEBOOKS), progress_bar=False)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.notebook)
 def test_runs_on_the_synthetic_corpus(run, tmp_path, monkeypatch):
     execute(run.notebook, run.parameters | {"out_dir": str(tmp_path)}, tmp_path, monkeypatch)
     assert (tmp_path / "run.json").is_file()
+    if (tmp_path / "measures.parquet").exists():
+        for name, table in records.read(tmp_path, "measures").groupby("measure"):
+            if name in measured.FIGURES:
+                assert measured.FIGURES[name](table.dropna(axis="columns", how="all")).axes
+    pictures = [path for path in tmp_path.glob("figures/*") if path.suffix != ".png"]
+    assert pictures == [], "what has data is a measure, and the report draws it"
 
 
 def test_every_notebook_is_an_experiment_of_smoke_or_an_analysis():
@@ -44,6 +42,8 @@ def test_report_runs_on_what_the_runs_left(tmp_path, monkeypatch):
     page = (tmp_path / "pages" / "18_report.html").read_text()
     assert "random forest" in page and "data:image/png;base64," in page
     assert (tmp_path / "figures" / "18_report" / "gap_mini_140_in_all.svg").is_file()
+    drawn = tmp_path / "figures" / run.notebook / "importance_mini_140_in_all_speaker_independent.csv"
+    assert {"functional", "impurity", "seed"} <= set(pd.read_csv(drawn))
 
 
 def test_a_pool_is_tested_corpus_by_corpus(tmp_path, monkeypatch):

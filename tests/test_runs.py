@@ -19,8 +19,9 @@ def folder(tmp_path):
         record = {"notebook": "04_cnn", "parameters": {"protocol": protocol, "seed": 1}, "commit": "abc", "seconds": 1}
         record |= {"corpus": {"name": "tess", "fingerprint": "f"}, "python": "3", "backend": None, "versions": {}}
         (run / "run.json").write_text(json.dumps(record | {"code": "0123"}))
-        for figure in ("counts.png", "counts.csv", "one_clip.png"):
-            (run / "figures" / figure).write_text(name)
+        (run / "figures" / "one_clip.png").write_text(name)
+        measured = pd.DataFrame({"functional": ["mfcc_0 mean"], "impurity": [0.1]})
+        records.measures(about(protocol=protocol), "importance", measured).to_parquet(run / "measures.parquet")
     return tmp_path
 
 
@@ -34,18 +35,19 @@ def test_collect(folder):
     assert len(records.read(gathered)) == 80
     histories = records.read(gathered, "history")
     assert len(histories) == 4 and set(histories.protocol) == {"random", "speaker_independent"}
+    assert records.read(gathered, "measures").protocol.tolist() == ["random", "speaker_independent"]
     table = pd.read_csv(gathered / "runs.csv", dtype=str)
     assert table.code.tolist() == ["0123"] * 2 and json.loads(table.parameters[0])["protocol"] == "random"
     assert "commit abc" in runs.provenance_line(gathered)
 
 
-def test_collect_publishes_only_pictures_with_data(folder):
+def test_pictures_of_recordings_stay_with_the_run_unless_synthetic(folder):
     collect(folder)
-    assert sorted(p.name for p in (folder / "figures" / "04_cnn").iterdir()) == ["counts.csv", "counts.png"]
+    assert not (folder / "figures").exists()
     for path in (folder / "runs").glob("*/run.json"):
         path.write_text(path.read_text().replace('"tess"', '"mini"'))
     collect(folder)
-    assert (folder / "figures" / "04_cnn" / "one_clip.png").exists(), "the synthetic corpus may be shown"
+    assert (folder / "figures" / "04_cnn" / "one_clip.png").read_text() == "random", "the first run's"
 
 
 def test_half_a_run_is_refused_and_nothing_is_lost(folder):

@@ -1,0 +1,100 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from serlib import explain, faithfulness, measured
+
+
+def clips(n, speakers):
+    names = {"utterance": [f"u{k}" for k in range(n)], "speaker": [f"S{k % speakers}" for k in range(n)]}
+    return pd.DataFrame(names | {"text": [f"w{k // 2}" for k in range(n)], "emotion": ["anger", "fear"] * (n // 2)})
+
+
+def test_every_method_and_measure_has_a_plain_name():
+    assert set(measured.METHODS) == {*explain.METHODS, *explain.BASELINES}
+    assert all(callable(getattr(faithfulness, name)) for name in measured.FAITHFULNESS)
+
+
+def test_intervals_draw_speakers_where_there_are_three():
+    assert measured.drawn_over(clips(6, 3)).tolist() == ["S0", "S1", "S2"] * 2
+    two = clips(6, 2)
+    assert measured.drawn_over(two).tolist() == ["w0", "w0", "w1", "w1", "w2", "w2"]
+    assert measured.drawn_over(two.assign(text=None)).tolist() == two.utterance.tolist()
+
+
+def test_what_belongs_to_one_network_is_of_the_first_seed_and_fold():
+    table = pd.DataFrame({"functional": ["a", "b"], "impurity": [0.2, 0.1], "permutation_loss": [3.0, -1.0]})
+    runs = [table.assign(seed=seed, fold=fold, impurity=seed + fold / 10) for seed in (2, 1) for fold in (1, 0)]
+    fig = measured.importance(pd.concat(runs, ignore_index=True))
+    assert [bar.get_width() for bar in fig.axes[0].patches] == [1.0, 1.0]
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["a", "b"]
+
+
+def test_many_speakers_share_a_box_of_their_gender():
+    table = clips(28, 7).assign(gender=lambda t: np.where(t.speaker < "S3", "female", "male"), seconds=1.0)
+    fig = measured.durations(table)
+    assert [text.get_text() for text in fig.axes[0].get_legend().get_texts()] == ["female", "male"]
+    few = measured.durations(table[table.speaker < "S2"])
+    assert [text.get_text() for text in few.axes[0].get_legend().get_texts()] == ["S0", "S1"]
+
+
+def test_a_correlation_says_its_mean_size():
+    r = np.array([[1.0, -0.5], [-0.5, 1.0]])
+    table = pd.DataFrame([(i, j, r[i, j], "MFCC over frames") for i, j in np.ndindex(2, 2)])
+    fig = measured.mfcc_correlation(table.set_axis(["row", "column", "correlation", "feature"], axis=1).assign(x=1))
+    assert fig.axes[0].get_title() == "MFCC over frames\nmean size 0.50"
+    np.testing.assert_array_equal(fig.axes[0].images[0].get_array(), r)
+
+
+def test_positions_mark_their_own_patch():
+    table = pd.DataFrame([(p, i, j, i - j) for p in (1, 5) for i, j in np.ndindex(3, 2)])
+    table = table.set_axis(["patch", "time", "frequency", "cosine"], axis=1).assign(seed=1, fold=0)
+    fig = measured.positions(table)
+    marks = [(ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) for ax in fig.axes[:2]]
+    assert marks == [(0, 1), (2, 1)], "patch 5 of a grid of two ranges is the third moment's upper one"
+    assert fig.axes[0].images[0].get_array().shape == (2, 3)
+
+
+def test_a_game_has_a_line_a_run_and_mean_baselines():
+    epochs = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.1, 0.3], "val_accuracy": [0.2, 0.4]})
+    runs = [epochs.assign(seed=1, fold=fold, nearest=10 * fold, frequent=3) for fold in (0, 1)]
+    lines = measured.game(pd.concat(runs, ignore_index=True)).axes[0].lines
+    assert len(lines) == 2 * 2 + 2
+    assert lines[4].get_ydata()[0] == 5 and lines[5].get_ydata()[0] == 3
+    assert lines[1].get_ydata().tolist() == [20, 40]
+
+
+def test_forgetting_is_left_and_other_networks_are_right():
+    layers = ["logits", "lstm", "batch_normalization", "last_conv"]
+    rows = [(m, name, k, 0, 1 - k / 4) for m in measured.METHODS for k, name in enumerate(layers)]
+    rows += [(m, name, np.nan, 0, 0.5) for m in explain.METHODS for name in ("shuffled labels", "random split")]
+    table = pd.DataFrame(rows, columns=["method", "layer", "depth", "clip", "correlation"])
+    left, right = measured.sanity(table).axes
+    assert [label.get_text() for label in left.get_xticklabels()] == ["logits", "lstm", "last norm", "last conv"]
+    assert left.lines[0].get_ydata().tolist() == [1, 0.75, 0.5, 0.25]
+    assert [label.get_text() for label in right.get_xticklabels()] == [
+        "Grad-CAM",
+        "Grad-CAM++",
+        "Score-CAM",
+        "SmoothGrad",
+    ]
+    assert {bar.get_height() for bar in right.patches} == {0.5}
+
+
+@pytest.mark.parametrize("names", [["insertion", "deletion"], list(measured.FAITHFULNESS)])
+def test_faithfulness_has_a_panel_for_what_was_measured(names):
+    table = pd.concat(
+        clips(6, 3).assign(network=network, method=method, **dict.fromkeys(names, 0.5))
+        for network in ("honest", "leaked")
+        for method in measured.METHODS
+    )
+    fig = measured.faithfulness(table)
+    drawn = [ax.get_title() for ax in fig.axes if ax.get_title()]
+    assert drawn == [measured.FAITHFULNESS[name][0] for name in names]
+
+
+def test_acoustics_have_a_row_for_all_and_for_each_emotion():
+    values = {"RMS (dB)": 1.0, "centroid (Hz)": -20.0, "F0 (semitones)": np.nan}
+    fig = measured.acoustics(clips(8, 4).assign(**values))
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["all", "anger", "fear"]
+    assert fig.axes[1].lines[0].get_xdata()[0] == -20
