@@ -12,26 +12,25 @@ def cnn_lstm(x_train: np.ndarray, n_classes: int) -> keras.Model:
 
     Parameters
     ----------
-    x_train : ndarray, shape (n_clips, n_frames, n_mels)
-        Log-mel spectrograms of the training clips, dB: the mean and variance of each band are taken from them.
-        `n_frames` and `n_mels` are multiples of 8.
+    x_train : ndarray, shape (n_clips, n_frames, n_rows)
+        Log-mel spectrograms of the training clips, dB, or other features in rows: the mean and variance of each row are
+        taken from them.
     n_classes : int
 
     Returns
     -------
     keras.Model
-        (n_frames, n_mels) -> ``logits``, (n_classes,); its last convolution is named ``last_conv``.
+        (n_frames, n_rows) -> ``logits``, (n_classes,); its last convolution is named ``last_conv``.
     """
-    n_frames, n_mels = x_train.shape[1:]
     normalise = layers.Normalization(axis=-1)
     normalise.adapt(x_train)
-    log_mel = keras.Input((n_frames, n_mels), name="log_mel")
-    h = layers.Reshape((n_frames, n_mels, 1))(normalise(log_mel))
+    image = keras.Input(x_train.shape[1:], name="features")
+    h = layers.Reshape((*x_train.shape[1:], 1))(normalise(image))
     for n_filters, name in ((16, "first_conv"), (32, "middle_conv"), (64, "last_conv")):
         h = layers.Conv2D(n_filters, 3, padding="same", activation="relu", name=name)(h)
         h = layers.BatchNormalization(momentum=0.9)(h)
-        h = layers.MaxPooling2D(2)(h)
-    h = layers.Reshape((n_frames // 8, n_mels // 8 * 64))(h)
+        h = layers.MaxPooling2D(2, padding="same")(h)
+    h = layers.Reshape((h.shape[1], h.shape[2] * h.shape[3]))(h)
     h = layers.LSTM(64)(h)
     h = layers.Dropout(0.3)(h)
-    return keras.Model(log_mel, layers.Dense(n_classes, name="logits")(h), name="cnn_lstm")
+    return keras.Model(image, layers.Dense(n_classes, name="logits")(h), name="cnn_lstm")

@@ -32,7 +32,7 @@ _SOURCES = provenance.sources()  # what it executes, whatever is edited while it
 
 STARTS = ("scratch", "pretrained", "published")
 TASKS = ("emotion", "gender_emotion")
-ROLES = ("result", "explained", "control", "pretraining")
+ROLES = ("result", "ablation", "explained", "control", "pretraining")
 PARTS = ("train", "validation", "test")
 
 
@@ -50,6 +50,9 @@ class About:
         The corpus, or corpora (``a+b``), that it was trained on.
     protocol : str
     fold, seed : int
+    features : str
+        What it is fed: names of `serlib.features.FeatureSet`, joined by ``+`` (``mfcc+zcr+chroma``), or of statistics
+        of them (``functionals``, ``eGeMAPSv02``).
     start : {"scratch", "pretrained", "published"}
         Where its weights began: at random, pre-trained by the run itself, or downloaded.
     task : {"emotion", "gender_emotion"}
@@ -58,9 +61,14 @@ class About:
         Which clips of the corpus took part, see `sample_name`.
     label_share : float
         Share of the training and validation labels that it was given, above 0, at most 1.
-    role : {"result", "explained", "control", "pretraining"}
-        What its numbers are for. Score tables and learning curves of the report are of results; notebook 10 explains
-        networks and trains a control; notebook 09 pre-trains.
+    role : {"result", "ablation", "explained", "control", "pretraining"}
+        What its numbers are for. Score tables and learning curves of the report are of results; an ablation changes one
+        thing of a result; notebook 10 explains networks and trains a control; notebook 09 pre-trains.
+    recipe : str
+        How it was trained, where not as its notebook usually does: ``100_epochs``, or what training clips were changed
+        by.
+    condition : str
+        What happened to the clips that it answers about before it heard them, such as ``white_10_dB``.
 
     Raises
     ------
@@ -74,11 +82,14 @@ class About:
     protocol: str
     fold: int
     seed: int
+    features: str
     start: str = "scratch"
     task: str = "emotion"
     sample: str = "all"
     label_share: float = 1.0
     role: str = "result"
+    recipe: str = "default"
+    condition: str = "clean"
 
     def __post_init__(self) -> None:
         for name, known in (("start", STARTS), ("task", TASKS), ("role", ROLES)):
@@ -88,11 +99,14 @@ class About:
             raise ValueError(f"sample is {self.sample!r}; `sample_name` makes it")
         if not 0 < self.label_share <= 1:
             raise ValueError(f"label_share is {self.label_share}; it is above 0 and at most 1")
+        for name in ("features", "recipe", "condition"):
+            if not re.fullmatch(r"[\w+.-]+", getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it is one word, or several joined by +")
 
 
 ABOUT = tuple(About.__dataclass_fields__)
 MEMBERSHIP = (
-    *("notebook", "train_corpora", "sample", "label_share", "role", "protocol", "fold", "seed", "part"),
+    *("notebook", "train_corpora", "sample", "label_share", "role", "recipe", "protocol", "fold", "seed", "part"),
     *("corpus", "utterance", "speaker", "text", "sha256", "parent"),
 )
 CLIP = ("corpus", "part", "utterance", "speaker", "text", "emotion", "predicted")  # of predictions, before p_<class>

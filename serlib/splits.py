@@ -78,8 +78,8 @@ def make(utterances: pd.DataFrame, protocol: str, *, seed: int = 0, fold: int | 
     Speakers are left out one at a time up to ten of them, else in five folds stratified by corpus and gender (six for
     RAVDESS, of two women and two men each); the two speakers of an IEMOCAP session go together, so that it has five
     folds, one session each. A validation speaker is of the gender that has most speakers left, so that training
-    keeps both. `seed` moves the random draws (and which training speaker validates), never which speakers are tested
-    together.
+    keeps both, and of a corpus that has three speakers left or more. `seed` moves the random draws (and which training
+    speaker validates), never which speakers are tested together.
 
     Parameters
     ----------
@@ -310,9 +310,15 @@ def _by_speaker(utterances: pd.DataFrame, test: np.ndarray, rng: np.random.Gener
 
 
 def _validation_speakers(utterances: pd.DataFrame, at_least: int, rng: np.random.Generator) -> list[str]:
-    """Draw 10 % of the speakers, each of the gender that has most left, so that training keeps voices of both."""
-    speakers = utterances.drop_duplicates("speaker")[["speaker", "gender"]].sort_values("speaker")
+    """Draw 10 % of the speakers, each of the gender that has most left, so that training keeps voices of both.
+
+    In a pool, a corpus that has fewer than three speakers left (TESS always) gives none: training would hardly hear it.
+    """
+    speakers = utterances.drop_duplicates("speaker").sort_values("speaker")
     n = min(max(at_least, round(VALIDATION_SHARE * len(speakers))), len(speakers) - 1)
+    if "corpus" in speakers and (plenty := speakers.groupby("corpus").speaker.transform("size") >= 3).any():
+        speakers = speakers[plenty]
+    speakers = speakers[["speaker", "gender"]]
     left = speakers.fillna({"gender": "unknown"}).iloc[rng.permutation(len(speakers))]
     drawn = []
     for _ in range(n):

@@ -77,13 +77,14 @@ def fit(
     n_epochs: int,
     batch_size: int = 32,
     learning_rate: float = 1e-3,
-    patience: int = 10,
+    patience: int | None = 10,
     verbose: int | str = 0,
 ) -> pd.DataFrame:
     """Train; keep the weights of the epoch with the lowest validation loss.
 
     The learning rate halves after `patience` / 2 epochs without a lower validation loss, and training stops after
-    `patience` of them. Test clips are not given, so they choose nothing.
+    `patience` of them. Without `patience`, validation chooses nothing: all epochs are trained at one learning rate, and
+    the last weights stay. Test clips are not given, so they choose nothing either.
 
     Parameters
     ----------
@@ -113,7 +114,8 @@ def fit(
         validation_data=validation,
         epochs=n_epochs,
         batch_size=batch_size if arrays else None,
-        callbacks=[
+        callbacks=patience
+        and [
             keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=max(1, patience // 2)),
             keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True),
         ],

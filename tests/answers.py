@@ -10,7 +10,7 @@ from serlib import records
 
 def about(**other):
     """A result of notebook 04 on TESS."""
-    told = records.About("04_cnn", "cnn", "tess", "random", fold=0, seed=1)
+    told = records.About("04_cnn", "cnn", "tess", "random", fold=0, seed=1, features="log_mel")
     return dataclasses.replace(told, **other)
 
 

@@ -100,7 +100,7 @@ def folds(x, y, clips, **options):
         assert x_train.shape == (60, 4) and n_classes == 2
         return small_model()
 
-    about = records.About("04_cnn", "cnn", "mini", "random", fold=9, seed=3)
+    about = records.About("04_cnn", "cnn", "mini", "random", fold=9, seed=3, features="log_mel")
     parts = [SPLIT, splits.Split(1, SPLIT.train, SPLIT.test, SPLIT.validation)]
     return training.each_fold(build, (x, y), clips, parts, about, ["anger", "fear"], n_epochs=2, **options)
 
