@@ -228,7 +228,7 @@ def predict(
 
     try:
         if explain and explain.suffix.lower() != ".png":
-            raise ValueError(f"{explain} is no name of a PNG; end it in .png")
+            raise ValueError(f"{explain} must end in .png")
         if explain and not explain.parent.is_dir():
             raise ValueError(f"{explain} cannot be written: there is no folder {explain.parent}")
         recogniser = _predict.load(run)

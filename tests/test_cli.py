@@ -131,7 +131,7 @@ def test_predict_draws_why_or_nothing(tmp_path, monkeypatch):
         assert title == f"{name}: {answer['emotion']}, {share} (cut to 0.62 of {clip.seconds:.2f} s)"
     png.unlink()
     result = CliRunner().invoke(app, [*ask[:-1], str(tmp_path / "why.wav")])
-    assert result.exit_code == 1 and "end it in .png" in result.stderr and not (tmp_path / "why.wav").exists()
+    assert result.exit_code == 1 and "must end in .png" in result.stderr and not (tmp_path / "why.wav").exists()
     result = CliRunner().invoke(app, [*ask[:-1], str(tmp_path / "nowhere" / "why.png")])
     assert result.exit_code == 1 and "there is no folder" in result.stderr
     frames = keras.Input((32, 16))

@@ -1,5 +1,6 @@
 """What is committed as the full report is what its predictions say, and holds nothing that can be played."""
 
+import re
 import subprocess
 
 import numpy as np
@@ -69,6 +70,22 @@ def test_every_test_utterance_is_predicted_once(predictions):
     assert set(predictions.notebook) == {path.stem.removesuffix("_predictions") for path in files}
 
 
+def test_runs_trained_and_tested_on_the_committed_splits():
+    """Whole corpora, seed 1: every run's parts are those of data/splits, copies of training clips aside."""
+    own = records.read(PREDICTIONS, "membership").query("seed == 1 and sample == 'all' and label_share == 1")
+    compared = 0
+    for (stem, corpus, protocol, fold), made in own[own.parent.isna()].groupby(
+        ["notebook", "train_corpora", "protocol", "fold"]
+    ):
+        path = REPOSITORY / "data" / "splits" / f"{corpus}_{protocol}.csv"
+        if path.exists():  # not of every pool
+            split = pd.read_csv(path).query("fold == @fold")
+            parts = made[["utterance", "part"]].drop_duplicates().sort_values("utterance").to_numpy().tolist()
+            assert parts == split.sort_values("utterance")[["utterance", "part"]].to_numpy().tolist(), (stem, fold)
+            compared += 1
+    assert compared > 0
+
+
 def test_unseen_speakers_are_unseen(predictions):
     """No speaker is tested in two folds; where training rows are recorded too, test speakers are not among them."""
     unseen = predictions.query("protocol == 'speaker_independent'")
@@ -85,7 +102,7 @@ def test_figures_with_data_have_all_three_files():
     for path in drawn:
         assert path.with_suffix(".png").is_file() and path.with_suffix(".csv").is_file(), path
     single = [p for p in (REPOSITORY / "figures").rglob("*.png") if not p.with_suffix(".csv").exists()]
-    assert [p for p in single if not p.stem.endswith("_mini")] == [], "single clips are shown of mini only"
+    assert [p for p in single if not re.search(r"_mini(_|$)", p.stem)] == [], "single clips are shown of mini only"
 
 
 def test_make_figures_restores_every_figure_that_has_data(tmp_path, monkeypatch):
