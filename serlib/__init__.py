@@ -21,9 +21,10 @@
 ``models``        networks that more than one notebook trains
 ``explain``       relevance maps of a trained network
 ``faithfulness``  measures that test whether a map may be believed
-``predict``       a saved run -> the emotion of any recording
 ``plots``         one style, one colour per emotion; figures saved with their data
 ``scoring``       predictions -> tables of scores
+``trust``         calibration, and limits beyond which no answer is given
+``predict``       a saved run -> the emotion of any recording, over time
 ``figures``       tables of scores drawn
 ``measured``      what runs measured beyond predictions, drawn
 ``pages``         executed notebooks as web pages

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile as sf
+import soxr
 from joblib import Parallel, delayed
 
 if TYPE_CHECKING:
@@ -59,6 +61,54 @@ def load(path: str | Path, sr: int = SR) -> np.ndarray:
 
         waveform = librosa.resample(waveform, orig_sr=rate, target_sr=sr, res_type="soxr_hq")
     return waveform
+
+
+class _Straight(sf.SoundFile):
+    """Read from start to end: soundfile seeks after each read, and an MP3 loses some frames wherever it is sought."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def blocks(path: str | Path, sr: int = SR, seconds: float = 20.0) -> Iterator[np.ndarray]:
+    """Decode a recording of any length piece by piece, as `load` would as a whole; memory stays small.
+
+    Parameters
+    ----------
+    path : path
+    sr : int
+        Sampling rate wanted, Hz.
+    seconds : float
+        Length of what is decoded at once.
+
+    Yields
+    ------
+    ndarray of float32, shape (n_samples,)
+        Mono.
+
+    Raises
+    ------
+    AudioError
+        See `load`.
+    """
+    n_read = 0
+    try:
+        with _Straight(path) as file:
+            stream = soxr.ResampleStream(file.samplerate, sr, 1, dtype="float32") if file.samplerate != sr else None
+            size = max(1, int(seconds * file.samplerate))
+            while len(samples := file.read(size, dtype="float32", always_2d=True)):
+                n_read += len(samples)
+                if not np.isfinite(samples).all():
+                    raise AudioError(f"{path} holds NaN or infinite samples; export it again as 16-bit PCM")
+                mono = samples.mean(axis=1)
+                yield stream.resample_chunk(mono, last=False) if stream else mono
+            if stream and n_read:
+                yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    except (sf.LibsndfileError, TypeError):
+        load(path, sr)  # says in words what is wrong
+        raise
+    if not n_read:
+        raise AudioError(f"{path} holds no samples")
 
 
 def load_all(utterances: pd.DataFrame, sr: int = SR) -> list[np.ndarray]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -205,12 +207,18 @@ Method = StrEnum("Method", ["grad_cam", "grad_cam_plus_plus", "score_cam", "smoo
 
 @app.command()
 def predict(
-    run: Annotated[
-        Path,
-        typer.Argument(help="Folder of a run of notebook 04, 05, 06, 08, 09 or 10, such as build/notebooks/04_cnn."),
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Sound files of any length, in any format that libsndfile reads.")
     ],
-    recordings: Annotated[list[Path], typer.Argument(help="Sound files in any format that libsndfile reads.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run of notebook 04, 05, 06, 08, 09 or 10; default: the best that is found."),
+    ] = None,
+    data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+    over_time: Annotated[
+        Path | None, typer.Option(help="PNG to draw: emotion over time through each recording.", dir_okay=False)
+    ] = None,
     explain: Annotated[
         Path | None,
         typer.Option(help="PNG to draw: for each recording, where the network looked, by --method.", dir_okay=False),
@@ -222,40 +230,89 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Name the emotion of recordings with a model that a notebook left."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its search for a GPU is no error here
-    from serlib import predict as _predict  # loads TensorFlow
+    """Name the emotion of recordings with a model that a notebook left, or say why none is named.
+
+    A file that cannot be read costs its own answer only; the command then ends with 1.
+    """
+    with _quiet():
+        from serlib import predict as _predict  # loads TensorFlow
 
     try:
-        if explain and explain.suffix.lower() != ".png":
-            raise ValueError(f"{explain} must end in .png")
-        if explain and not explain.parent.is_dir():
-            raise ValueError(f"{explain} cannot be written: there is no folder {explain.parent}")
-        recogniser = _predict.load(run)
-        answers = _predict.predict(recogniser, recordings)
-        if explain:
+        for picture in filter(None, (explain, over_time)):
+            if picture.suffix.lower() != ".png":
+                raise ValueError(f"{picture} must end in .png")
+            if not picture.parent.is_dir():
+                raise ValueError(f"{picture} cannot be written: there is no folder {picture.parent}")
+        folder = run or _predict.find()
+        with _quiet():
+            recogniser = _predict.load(folder)
+        recogniser = _predict.with_trust(recogniser, folder, data)
+        answers = [_predict.answer(recogniser, path) for path in recordings]
+        read = [answer for answer in answers if answer.error is None]
+        if explain and read:
             method = method or Method(_predict.default_method(recogniser))
-            _draw(recogniser, recordings, answers, explain, method)
+            _explain(recogniser, read, explain, method)
+        if over_time and read:
+            _plots().emotions_over_time(read, recogniser.classes).savefig(over_time)
     except (OSError, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error
     if as_json:
-        print(answers.round(4).to_json(orient="records", indent=1))
-        return
-    table = Table("recording", "emotion", "probability", "next")
-    for row in answers.to_dict("records"):
-        ranked = sorted(recogniser.classes, key=lambda name: -row[f"p_{name}"])
-        shares = [f"{row[f'p_{name}']:.0%}" for name in ranked]
-        table.add_row(Path(row["path"]).name, ranked[0], shares[0], f"{ranked[1]} {shares[1]}")
-    Console().print(table)
-    heard = f"the first {recogniser.seconds:.1f} s of each recording are heard"
-    kind = "synthetic speech, which says nothing of real voices" if recogniser.corpus == "mini" else "acted speech"
-    print(f"Trained on {recogniser.corpus}, {kind}; {heard}.")
-    if explain:
-        if method == Method.attention_rollout:
+        print(json.dumps([_as_json(answer) for answer in answers], indent=1))
+    else:
+        _print_answers(recogniser, answers, folder)
+        if explain and method == Method.attention_rollout:
             print(f"{explain} shows what attention gathered, whatever the answer; notebook 08 says what that is worth.")
-        else:
+        elif explain:
             print(f"{explain} shows what spoke for the answers according to {method}; notebook 10 tests such maps.")
+    if len(read) < len(answers):
+        for answer in answers:
+            if answer.error:
+                typer.secho(answer.error, fg="red", err=True)
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing of what TensorFlow says while it is imported; its C++ part greets on the second file descriptor."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _as_json(answer) -> dict:
+    told = {"path": answer.path, "seconds": round(answer.seconds, 2), "emotion": answer.emotion}
+    told |= {"reasons": answer.reasons, "error": answer.error}
+    told |= {f"p_{name}": round(p, 4) for name, p in answer.p.items()}
+    return told | {"over_time": answer.over_time.round(4).to_dict("records")}
+
+
+def _print_answers(recogniser, answers, folder: Path) -> None:
+    table = Table("recording", "seconds", "answer", "probability", "next")
+    for answer in answers:
+        ranked = sorted(answer.p, key=answer.p.__getitem__, reverse=True)
+        row = [Path(answer.path).name, "–" if answer.error else f"{answer.seconds:.1f}"]
+        if answer.emotion:
+            row += [answer.emotion, f"{answer.p[ranked[0]]:.0%}", f"{ranked[1]} {answer.p[ranked[1]]:.0%}"]
+        table.add_row(*row, *["not read" if answer.error else "none"] * (len(row) == 2))
+    Console().print(table)
+    for answer in answers:
+        for reason in answer.reasons:
+            print(f"{Path(answer.path).name}: {reason}")
+    kind = "synthetic speech, which says nothing of real voices" if recogniser.corpus == "mini" else "acted speech"
+    print(f"{recogniser.model.name} of {folder}, trained on {recogniser.corpus}, {kind}; {recogniser.honest}.")
+    if recogniser.trust is None:
+        print(
+            "Its training clips are not at hand: probabilities are not calibrated, and nothing unlike them is refused."
+        )
+    elif recogniser.trust.voices == 1:
+        print("It has learned from one voice alone, so every other voice lies far from its training data.")
 
 
 Predictions = Annotated[
@@ -287,30 +344,34 @@ def waive(
     print(f"{notebook}: accepted runs of {count} older states of the code, recorded in {predictions / _runs.WAIVERS}")
 
 
-def _draw(recogniser, recordings: list[Path], answers, path: Path, method: str) -> None:
-    """Explain the answers in one figure; nothing is written unless all recordings can be explained."""
-    import soundfile
+def _plots():
+    from serlib import plots
 
-    from serlib import explain as _explain
-    from serlib import plots as _plots
+    plots.use_style()
+    return plots
+
+
+def _explain(recogniser, answers, path: Path, method: str) -> None:
+    """Explain the answers in one figure; nothing is written unless all recordings can be explained."""
+    from serlib import explain as _explain_module
     from serlib import predict as _predict
 
-    x = _predict.inputs(recogniser, recordings)
+    x = _predict.inputs(recogniser, answers)
+    emotions = [max(answer.p, key=answer.p.__getitem__) for answer in answers]
     try:
-        maps = _predict.relevance(recogniser, x, answers.emotion, method)
-    except _explain.ExplainError as error:
+        maps = _predict.relevance(recogniser, x, emotions, method)
+    except _explain_module.ExplainError as error:
         raise ValueError(f"{path} not written: {method} cannot explain {recogniser.model.name}: {error}") from error
     titles = []
-    for recording, (_, answer) in zip(recordings, answers.iterrows(), strict=True):
-        name = recording.name if len(recording.name) <= 40 else f"{recording.name[:24]}…{recording.name[-15:]}"
-        title = f"{name}: {answer.emotion}, {answer[f'p_{answer.emotion}']:.0%}"
-        seconds = soundfile.info(recording).duration
-        if recogniser.features.n_frames and seconds > recogniser.seconds:
-            title += f" (cut to {recogniser.seconds:.2f} of {seconds:.2f} s)"
-        titles.append(title)
-    _plots.use_style()
+    for answer, emotion in zip(answers, emotions, strict=True):
+        name = Path(answer.path).name
+        name = name if len(name) <= 40 else f"{name[:24]}…{name[-15:]}"
+        told = f"{emotion}, {answer.p[emotion]:.0%}"
+        titles.append(f"{name}: {told if answer.emotion else f'no answer ({told})'}")
+        if len(answer.over_time) > 1:
+            titles[-1] += f" (its surest {recogniser.seconds:.2f} of {answer.seconds:.2f} s)"
     times = recogniser.features.frames.times(x.shape[1])
-    fig = _plots.explanations(x, maps, times, titles, hertz=recogniser.hertz, method=method)
+    fig = _plots().explanations(x, maps, times, titles, hertz=recogniser.hertz, method=method)
     fig.savefig(path)
 
 

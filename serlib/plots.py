@@ -24,6 +24,8 @@ COLOURS = {
     "sadness": "#88CCEE",
     "surprise": "#AA4499",
 }
+MOST_STEPS = 150  # of a line over time
+CYCLE = tuple(COLOURS.values())  # of classes that are no emotions
 CMAP = "cividis"  # even in lightness, the same to colour-blind readers
 LINES = (("#CC3311", "solid"), ("#0077BB", "dashed"))  # what is to stand out from grey
 
@@ -160,6 +162,35 @@ def explanations(
         axes[1].set_title(method, loc="right", parse_math=False)
         for ax in axes:
             ax.label_outer()
+    return fig
+
+
+def emotions_over_time(answers: Sequence, classes: Sequence[str]) -> Figure:
+    """How probable each emotion is through recordings, one panel a recording, shares stacked; what is quiet is pale.
+
+    Parameters
+    ----------
+    answers : sequence of `serlib.predict.Answer`
+    classes : sequence of str
+    """
+    fig = Figure(figsize=(9, 0.8 + 2.2 * len(answers)), layout="constrained")
+    for ax, told in zip(fig.subplots(len(answers), 1, squeeze=False)[:, 0], answers, strict=True):
+        table = told.over_time
+        if len(table) > MOST_STEPS:  # a line cannot show more: means over as many stretches
+            stretches = np.arange(len(table)) * MOST_STEPS // len(table)
+            ends = table.groupby(stretches).agg({"start": "min", "end": "max", "heard": "any"})
+            table = table.groupby(stretches).mean().assign(**ends)
+        middle = (table.start + table.end) / 2
+        times = [0.0, *middle, told.seconds]
+        p = table[[f"p_{name}" for name in classes]].to_numpy()
+        p = np.concatenate([p[:1], p, p[-1:]])
+        colours = [COLOURS.get(name, CYCLE[k % len(CYCLE)]) for k, name in enumerate(classes)]
+        ax.stackplot(times, 100 * p.T, labels=classes, colors=colours)
+        for start, end in table[~table.heard][["start", "end"]].itertuples(index=False):
+            ax.axvspan(start, end, color="white", alpha=0.5, linewidth=0)
+        ax.set(xlim=(0, told.seconds), ylim=(0, 100), ylabel="probability (%)", xlabel="time (s)")
+        ax.set_title(f"{Path(told.path).name}: {told.emotion or 'no answer'}", loc="left", parse_math=False)
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), reverse=True, fontsize="small")
     return fig
 
 

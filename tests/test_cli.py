@@ -4,9 +4,10 @@ import keras
 import matplotlib.image
 import numpy as np
 import pytest
+import soundfile as sf
 from typer.testing import CliRunner
 
-from serlib import corpora, explain, listening, models, plots, records, transformer
+from serlib import corpora, explain, listening, models, plots, predict, records, transformer
 from serlib.cli import Method, app
 from serlib.features import FeatureSet
 
@@ -85,64 +86,84 @@ def test_features_fills_the_cache_and_says_where(data, tmp_path, monkeypatch):
     assert result.exit_code == 1 and "unknown features ['pitch']" in result.stderr
 
 
-def test_predict_names_the_emotion_or_the_remedy(tmp_path, tone):
-    clip = tone(tmp_path / "clip.wav")
-    result = CliRunner().invoke(app, ["predict", str(tmp_path), str(clip)])
-    assert result.exit_code == 1 and "run notebook 04, 05, 06, 08, 09 or 10" in result.stderr
-    model = models.cnn_lstm(np.random.default_rng(0).normal(size=(4, 16, 8)).astype("float32"), 2)
-    wanted = FeatureSet(("log_mel",), n_mels=8, n_frames=16)
-    about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": corpora.load("mini")}
-    (tmp_path / "run").mkdir()
-    records.write_run(tmp_path / "run", model=model, classes=["anger", "fear"], features=wanted, **about)
-    result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(clip), "--json"])
-    (answer,) = json.loads(result.stdout)
-    assert answer["emotion"] in ("anger", "fear") and abs(answer["p_anger"] + answer["p_fear"] - 1) < 1e-3
-    result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(clip)])
-    assert "clip.wav" in result.stdout and "the first 0.3 s of each recording are heard" in result.stdout
-    assert "synthetic speech" in result.stdout
-    result = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), str(tmp_path / "none.wav")])
-    assert result.exit_code == 1 and "there is no file" in result.stderr and "none.wav" in result.stderr
-
-
-def test_predict_draws_why_or_nothing(tmp_path, monkeypatch):
-    assert tuple(Method) == (*explain.METHODS, *explain.ATTENTION)
-    mini = corpora.load("mini")
+@pytest.fixture
+def run(tmp_path):
     model = models.cnn_lstm(np.random.default_rng(0).normal(-40, 15, size=(4, 32, 16)).astype("float32"), 2)
-    wanted = FeatureSet(("log_mel",), n_mels=16, n_frames=32)
-    about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": mini, "classes": ["anger", "fear"]}
-    records.write_run(tmp_path, model=model, features=wanted, **about)
+    return written(tmp_path / "run", model)
+
+
+def written(folder, model):
+    folder.mkdir(exist_ok=True)
+    about = {"notebook": "06_cnn_lstm", "parameters": {}, "corpus": corpora.load("mini"), "classes": ["anger", "fear"]}
+    records.write_run(folder, model=model, features=FeatureSet(("log_mel",), n_mels=16, n_frames=32), **about)
+    return folder
+
+
+def ask(run, *paths):
+    return CliRunner().invoke(app, ["predict", *map(str, paths), "--run", str(run)])
+
+
+def test_predict_names_the_emotion_or_the_remedy(run, tmp_path, tone, monkeypatch):
+    clip = tone(tmp_path / "clip.wav")
+    result = ask(tmp_path, clip)
+    assert result.exit_code == 1 and "jupyter execute notebooks/06_cnn_lstm.ipynb" in result.stderr
+    (answer,) = json.loads(ask(run, clip, "--json").stdout)
+    assert answer["emotion"] in ("anger", "fear") and abs(answer["p_anger"] + answer["p_fear"] - 1) < 1e-3
+    assert len(answer["over_time"]) == 1 and answer["reasons"] == [] and answer["error"] is None
+    result = ask(run, clip)
+    assert "clip.wav" in result.stdout and "synthetic speech" in result.stdout and "not calibrated" in result.stdout
+    assert "got a UAR of" in result.stdout
+    monkeypatch.setattr(predict, "find", lambda: run)
+    assert str(run) in CliRunner().invoke(app, ["predict", str(clip)]).stdout.replace("\n", "")
+
+
+def test_a_bad_file_costs_its_own_answer_only(run, tmp_path, tone):
+    (tmp_path / "text.wav").write_text("no sound")
+    sf.write(tmp_path / "silence.wav", np.zeros(16_000), 16_000)
+    result = ask(run, tone(tmp_path / "a.wav"), tmp_path / "text.wav", tmp_path / "silence.wav", tmp_path / "none.wav")
+    assert result.exit_code == 1
+    assert "there is no file" in result.stderr and "text.wav cannot be decoded" in result.stderr
+    rows = [line.split("│") for line in result.stdout.splitlines() if line.startswith("│")]
+    assert [row[3].strip() for row in rows][1::2] == ["not read", "not read"] and rows[2][3].strip() == "none"
+    assert rows[0][3].strip() in ("anger", "fear") and "silence.wav: silence:" in result.stdout
+
+
+def test_predict_draws_emotion_over_time(run, tmp_path, tone):
+    result = ask(run, tone(tmp_path / "a.wav", seconds=3), "--over-time", tmp_path / "time.png")
+    assert result.exit_code == 0 and matplotlib.image.imread(tmp_path / "time.png").shape[1] == 9 * 130
+
+
+def test_predict_draws_why_or_nothing(run, tmp_path, monkeypatch):
+    assert tuple(Method) == (*explain.METHODS, *explain.ATTENTION)
     drawn, draw = [], plots.explanations
     monkeypatch.setattr(plots, "explanations", lambda *a, **options: drawn.append(a) or draw(*a, **options))
-    png = tmp_path / "why.png"
-    ask = ["predict", str(tmp_path), *map(str, mini.utterances.path.iloc[:2]), "--explain", str(png)]
-    assert CliRunner().invoke(app, [*ask, str(tmp_path / "none.wav")]).exit_code == 1 and not png.exists()
-    result = CliRunner().invoke(app, ask)
+    png, clips = tmp_path / "why.png", corpora.load("mini").utterances.path.iloc[:2]
+    result = ask(run, *clips, "--explain", png)
     assert result.exit_code == 0 and f"{png} shows" in result.stdout, result.output
     height, width, _ = matplotlib.image.imread(png).shape
     assert width == 1300 and 600 < height < 900
     ((x, maps, times, titles),) = drawn
-    answers = json.loads(CliRunner().invoke(app, [*ask, "--json"]).stdout)
+    answers = json.loads(ask(run, *clips, "--json").stdout)
     target = [("anger", "fear").index(answer["emotion"]) for answer in answers]
+    model = keras.saving.load_model(run / "model.keras")
     np.testing.assert_allclose(maps, explain.maps(model, x, target), atol=1e-6)
     assert len(times) == 32 and maps.max() > 0
-    for title, answer, clip in zip(titles, answers, mini.utterances.itertuples(), strict=False):
+    for title, answer in zip(titles, answers, strict=True):
         share = f"{answer['p_' + answer['emotion']]:.0%}"
         name = answer["path"].split("/")[-1]
-        assert title == f"{name}: {answer['emotion']}, {share} (cut to 0.62 of {clip.seconds:.2f} s)"
+        assert title == f"{name}: {answer['emotion']}, {share} (its surest 0.62 of {answer['seconds']:.2f} s)"
     png.unlink()
-    result = CliRunner().invoke(app, [*ask[:-1], str(tmp_path / "why.wav")])
+    result = ask(run, *clips, "--explain", tmp_path / "why.wav")
     assert result.exit_code == 1 and "must end in .png" in result.stderr and not (tmp_path / "why.wav").exists()
-    result = CliRunner().invoke(app, [*ask[:-1], str(tmp_path / "nowhere" / "why.png")])
+    result = ask(run, *clips, "--explain", tmp_path / "nowhere" / "why.png")
     assert result.exit_code == 1 and "there is no folder" in result.stderr
     frames = keras.Input((32, 16))
     lstm = keras.Model(frames, keras.layers.Dense(2)(keras.layers.LSTM(4)(frames)))
-    records.write_run(tmp_path, model=lstm, features=wanted, **about)
-    result = CliRunner().invoke(app, [*ask, "--method", "grad_cam"])
+    result = ask(written(run, lstm), *clips, "--explain", png, "--method", "grad_cam")
     assert result.exit_code == 1 and "--method smooth_grad" in result.stderr and not png.exists()
     assert result.stdout == "" and len(result.stderr.splitlines()) == 1
-    result = CliRunner().invoke(app, ask)
+    result = ask(run, *clips, "--explain", png)
     assert result.exit_code == 0 and "according to smooth_grad" in result.stdout and png.exists()
     vit = transformer.classifier(transformer.Config((32, 16), (8, 8), hidden_dim=8, num_layers=1, num_heads=2), 2)
-    records.write_run(tmp_path, model=vit, features=wanted, **about)
-    result = CliRunner().invoke(app, ask)
+    result = ask(written(run, vit), *clips, "--explain", png)
     assert result.exit_code == 0 and "what attention gathered" in result.stdout
