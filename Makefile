@@ -4,9 +4,10 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+EXTRAS := .venv/extras
 export TF_CPP_MIN_LOG_LEVEL = 3
 
-.PHONY: report figures stale test benchmark lab opensmile lint lock clean
+.PHONY: report figures stale test benchmark lab extras demo lint lock clean
 
 report: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and write the report
 	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
@@ -26,9 +27,14 @@ benchmark: $(READY)  ## clips per second of feature extraction, against librosa 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-opensmile: $(READY)  ## add openSMILE, an optional extra with a licence of its own: free for research, not for products
-	if command -v uv >/dev/null; then uv pip install --python $(BIN)/python --require-hashes -r requirements-extras.lock; \
-	else $(BIN)/python -m pip install --require-hashes -r requirements-extras.lock; fi
+extras: $(EXTRAS)  ## add what is optional: openSMILE (free for research, not for products) and what the demo needs
+
+demo: $(EXTRAS) build/notebooks/06_cnn_lstm/run.json  ## a page that hears you, in your browser, from this machine alone
+	$(BIN)/serlib demo
+
+build/notebooks/06_cnn_lstm/run.json: | $(READY)
+	@echo "Training a network for the demo, on TESS where it is found, else on the synthetic corpus mini (2 to 6 minutes) ..."
+	@mkdir -p build && $(BIN)/jupyter execute notebooks/06_cnn_lstm.ipynb > build/demo_training.log 2>&1 || (cat build/demo_training.log; exit 1)
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -37,7 +43,7 @@ LOCK := uv pip compile pyproject.toml --universal --fork-strategy fewest --pytho
   --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock:  ## rewrite both lock files from pyproject.toml (needs uv)
 	$(LOCK) --extra test --upgrade -o requirements.lock
-	$(LOCK) --extra opensmile -c requirements.lock -o requirements-extras.lock
+	$(LOCK) --extra opensmile --extra demo -c requirements.lock -o requirements-extras.lock
 
 clean:  ## remove what the demo wrote
 	rm -rf build
@@ -54,4 +60,10 @@ $(READY): requirements.lock pyproject.toml
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
 	fi
+	@touch $@
+
+$(EXTRAS): $(READY) requirements-extras.lock
+	@echo "Adding the optional packages of requirements-extras.lock ..."
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-extras.lock; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.lock; fi
 	@touch $@

@@ -27,6 +27,7 @@
 ``predict``       a saved run -> the emotion of any recording, over time
 ``figures``       tables of scores drawn
 ``measured``      what runs measured beyond predictions, drawn
+``demo``          a page that hears you
 ``pages``         executed notebooks as web pages
 ``runs``          the runs of report.yaml: planned, gathered, held against the code
 ``cli``           the ``serlib`` command

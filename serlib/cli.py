@@ -272,6 +272,32 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command()
+def demo(
+    run: Annotated[Path | None, typer.Option(help="Folder of a run; default: the best that is found.")] = None,
+    data: Data = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is reached from this machine alone.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+) -> None:
+    """Open a page that records or takes a file and shows what a network makes of it; Ctrl+C ends it."""
+    with _quiet():
+        from serlib import demo as _demo
+        from serlib import predict as _predict
+
+    try:
+        folder = run or _predict.find()
+        with _quiet():
+            recogniser = _predict.load(folder)
+        recogniser = _predict.with_trust(recogniser, folder, data)
+        print(f"Open http://{host}:{port} in your browser (Ctrl+C ends it). It asks the network of {folder}.")
+        _demo.serve(recogniser, host=host, port=port)
+    except (ImportError, OSError, ValueError) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from error
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Nothing of what TensorFlow says while it is imported; its C++ part greets on the second file descriptor."""

@@ -438,7 +438,7 @@ def extract_all(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | N
 
 
 def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv02") -> pd.DataFrame:
-    """The field's own sets of functionals, computed by openSMILE, an optional extra: ``make opensmile`` installs it.
+    """The field's own sets of functionals, computed by openSMILE, an optional extra: ``make extras`` installs it.
 
     Parameters
     ----------
@@ -470,7 +470,7 @@ def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv
     try:
         import opensmile
     except ImportError as error:
-        raise ImportError("openSMILE is an optional extra; `make opensmile` installs it (free for research)") from error
+        raise ImportError("openSMILE is an optional extra; `make extras` installs it (free for research)") from error
     smile = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel.Functionals)
     rows = [smile.process_signal(load(path), SR) for path in tqdm(utterances.path, unit=" clips", disable=None)]
     return pd.concat(rows).set_index(pd.Index(utterances.utterance))

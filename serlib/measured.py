@@ -293,6 +293,29 @@ def faithfulness(table: pd.DataFrame) -> Figure:
     return fig
 
 
+def distances(table: pd.DataFrame) -> Figure:
+    """How far recordings lie from training clips, in units of the limit; columns recordings, distance."""
+    fig, ax = plt.subplots(figsize=(8, 0.6 * table.recordings.nunique() + 1.2))
+    style = {"jitter": 0.2, "size": 4, "alpha": 0.7, "color": BLUE}
+    sns.stripplot(table.reset_index(drop=True), x="distance", y="recordings", ax=ax, **style)
+    ax.axvline(1, color="black", linestyle=":", linewidth=1)
+    ax.text(1, -0.45, " limit", va="top")
+    ax.set(xscale="log", xlabel="distance from the training clips (1: the limit)", ylabel="")
+    ticks = [tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20) if tick >= table.distance.min() / 2]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+    return fig
+
+
+def adaptation(table: pd.DataFrame) -> Figure:
+    """UAR before and after training on some clips of the voice, a line a draw; columns draw, before, after."""
+    fig, ax = plt.subplots(figsize=(4.5, 3.4))
+    ax.plot([0, 1], table[["before", "after"]].to_numpy().T, "o-", color=BLUE, alpha=0.6)
+    ax.set_xticks([0, 1], ["before", "after"])
+    ax.set(xlim=(-0.3, 1.3), ylabel="UAR on the voice's other clips (%)", ylim=(0, 102))
+    return fig
+
+
 def clips_per_second(table: pd.DataFrame) -> Figure:
     """Clips per second of ways to get features, from ``make benchmark``.
 
@@ -317,6 +340,6 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     function.__name__: function
     for function in (
         *(counts, durations, levels, cues_alone, mfcc_correlation, band_statistics, importance, positions, shuffled),
-        *(game, average_maps, acoustics, sanity, faithfulness),
+        *(game, average_maps, acoustics, sanity, faithfulness, distances, adaptation),
     )
 }

@@ -220,7 +220,7 @@ class Answer:
     over_time: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def answer(recogniser: Recogniser, path: str | Path) -> Answer:
+def answer(recogniser: Recogniser, source: str | Path | np.ndarray) -> Answer:
     """The emotion of one recording, of any length, in windows that overlap by half; or why there is no answer.
 
     Each window is heard as training clips were. The answer is the mean over windows that are no more than `QUIET` dB
@@ -229,20 +229,21 @@ def answer(recogniser: Recogniser, path: str | Path) -> Answer:
     Parameters
     ----------
     recogniser : Recogniser
-    path : path
-        Any format, rate and number of channels that libsndfile reads.
+    source : path, or ndarray of samples at 16 kHz
+        A file may have any format, rate and number of channels that libsndfile reads.
 
     Returns
     -------
     Answer
         With `error` where the file cannot be read.
     """
+    path = "" if isinstance(source, np.ndarray) else str(source)
     rows: list[dict] = []
     described: list[np.ndarray] = []
     clipped = n_samples = 0
     probabilities = [np.zeros((0, len(recogniser.classes)))]
     try:
-        stream = _windows(path, recogniser)
+        stream = _windows(source, recogniser)
         while batch := list(itertools.islice(stream, BATCH)):
             x = np.stack([extract(window, recogniser.features).T for _, window, _ in batch])
             probabilities.append(recogniser.probabilities(x))
@@ -255,7 +256,7 @@ def answer(recogniser: Recogniser, path: str | Path) -> Answer:
             described += [window.copy() for _, window, _ in batch]  # a view would keep its whole block
             described = described if len(described) <= 2 * MOST_DESCRIBED else described[::2]
     except audio.AudioError as error:
-        return Answer(str(path), error=str(error))
+        return Answer(path, error=str(error))
     over_time = pd.DataFrame(rows)
     p = np.concatenate(probabilities)
     if recogniser.trust:
@@ -271,15 +272,15 @@ def answer(recogniser: Recogniser, path: str | Path) -> Answer:
         )
     told = dict(zip(recogniser.classes, map(float, fused), strict=True))
     emotion = None if reasons else max(told, key=told.__getitem__)
-    return Answer(str(path), seconds, emotion, told, reasons, None, over_time)
+    return Answer(path, seconds, emotion, told, reasons, None, over_time)
 
 
-def _windows(path: str | Path, recogniser: Recogniser) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _windows(source: str | Path | np.ndarray, recogniser: Recogniser) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Start, samples and new samples of windows that overlap by half; the last ends with the recording, and is whole
     where the recording is longer than a window."""
     length = recogniser.features.frames.n_samples(recogniser.features.n_frames or 1)
     hop, start, kept, before = length // 2, 0, np.zeros(0, np.float32), np.zeros(0, np.float32)
-    for block in audio.blocks(path, audio.SR):
+    for block in [source] if isinstance(source, np.ndarray) else audio.blocks(source, audio.SR):
         kept = np.concatenate([kept, block])
         while len(kept) > length:
             yield start, kept[:length], kept[:hop]
@@ -325,6 +326,30 @@ def _untrusted(limits: trust.Trust, windows: Sequence[np.ndarray], p: np.ndarray
     return []
 
 
+def surest(recogniser: Recogniser, told: Answer, source: str | Path | np.ndarray) -> tuple[float, np.ndarray]:
+    """Where the model was surest of its answer, and what it was fed there.
+
+    Parameters
+    ----------
+    recogniser : Recogniser
+    told : Answer
+    source : path, or ndarray of samples at 16 kHz
+        The recording.
+
+    Returns
+    -------
+    start : float
+        Seconds.
+    x : ndarray, shape (n_frames, n_rows)
+    """
+    best = max(told.p, key=told.p.__getitem__)
+    heard = told.over_time[told.over_time.heard]
+    start = heard.start[heard[f"p_{best}"].idxmax()]
+    windows = _windows(source, recogniser)
+    window = next(window for at, window, _ in windows if at == round(start * audio.SR))
+    return float(start), extract(window, recogniser.features).T
+
+
 def inputs(recogniser: Recogniser, answers: Sequence[Answer]) -> np.ndarray:
     """What the model was fed where it was surest of each answer, shape (n_clips, n_frames, n_rows).
 
@@ -334,16 +359,7 @@ def inputs(recogniser: Recogniser, answers: Sequence[Answer]) -> np.ndarray:
     answers : sequence of Answer
         Of files that could be read.
     """
-    wanted = recogniser.features
-    pictures = []
-    for told in answers:
-        best = max(told.p, key=told.p.__getitem__)
-        heard = told.over_time[told.over_time.heard]
-        surest = heard.loc[heard[f"p_{best}"].idxmax()]
-        start = round(surest.start * audio.SR)
-        windows = (window for at, window, _ in _windows(told.path, recogniser) if at == start)
-        pictures.append(extract(next(windows), wanted).T)
-    return np.stack(pictures)
+    return np.stack([surest(recogniser, told, told.path)[1] for told in answers])
 
 
 def default_method(recogniser: Recogniser) -> str:

@@ -51,7 +51,7 @@ def test_committed_runs_are_those_of_the_code():
 
 
 def test_every_test_utterance_is_predicted_once(predictions):
-    test = predictions.query("part == 'test'")
+    test = predictions.query("part == 'test' and role == 'result'")
     key = [name for name in records.ABOUT if name not in ("notebook", "fold")]
     assert not test.duplicated([*key, "corpus", "utterance"]).any()
     counts = test.groupby(key).size().reset_index(name="n")

@@ -187,13 +187,13 @@ def test_opensmile_is_asked_for_by_name(tmp_path, tone, monkeypatch):
     with pytest.raises(ValueError, match="unknown set 'IS09'; known: eGeMAPSv02, ComParE_2016"):
         features.opensmile_functionals(utterances, "IS09")
     monkeypatch.setitem(sys.modules, "opensmile", None)  # as where it is not installed
-    with pytest.raises(ImportError, match="make opensmile"):
+    with pytest.raises(ImportError, match="make extras"):
         features.opensmile_functionals(utterances)
 
 
 @pytest.mark.parametrize(("feature_set", "size"), [("eGeMAPSv02", 88), ("ComParE_2016", 6373)])
 def test_opensmile_functionals(tmp_path, tone, feature_set, size):
-    pytest.importorskip("opensmile", reason="an optional extra: make opensmile")
+    pytest.importorskip("opensmile", reason="an optional extra: make extras")
     paths = [tone(tmp_path / f"{f}.wav", frequency=f, seconds=1) for f in (150, 300)]
     table = features.opensmile_functionals(pd.DataFrame({"path": paths, "utterance": ["low", "high"]}), feature_set)
     assert table.shape == (2, size) and table.index.tolist() == ["low", "high"]
