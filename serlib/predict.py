@@ -27,7 +27,7 @@ SILENT = -60.0  # dB of full scale: the loudest window of a silent recording sta
 QUIET = 25.0  # dB below the loudest window: what is quieter has no say
 CLIPPED = 0.005  # share of samples at full scale, three or more in a row
 MOST_DESCRIBED = 60  # windows of a long recording that are compared with the training clips
-BATCH = 8  # windows that are in memory at once: a network needs some megabytes for each
+BATCH = 4  # windows that are in memory at once: a network needs some megabytes for each
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ def _unfit(seconds: float, level: float, clipped: float) -> list[str]:
 def _untrusted(limits: trust.Trust, windows: Sequence[np.ndarray], p: np.ndarray) -> list[str]:
     described = trust.describe(windows)
     if np.median(limits.speech_score(described)) < 0:
-        return ["no speech: it is more like noise, tones or music than like the training clips"]
+        return ["no speech as the network knows it: it is more like noise, tones or music than like the training clips"]
     if (far := float(np.median(limits.distance(described)))) > 1:
         return [f"far from the training data: {far:.1f} times as far as recordings of other voices there may lie"]
     if p.max() < limits.threshold:
