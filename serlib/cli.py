@@ -212,7 +212,7 @@ def predict(
     ],
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run of notebook 04, 05, 06, 08, 09 or 10; default: the best that is found."),
+        typer.Option(help="Folder of a run of notebook 04, 05, 06, 08, 09, 10 or 17; default: the best that is found."),
     ] = None,
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,

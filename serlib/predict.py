@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 
-USABLE = "04, 05, 06, 08, 09 or 10"  # notebooks that leave a model and say what it is fed
+USABLE = "04, 05, 06, 08, 09, 10 or 17"  # notebooks that leave a model and say what it is fed
 MAKE_ONE = ".venv/bin/jupyter execute notebooks/06_cnn_lstm.ipynb"  # two minutes on mini, six on TESS where it is found
 LEAST_SECONDS = 0.3  # of a recording
 SILENT = -60.0  # dB of full scale: the loudest window of a silent recording stays below
@@ -160,8 +160,10 @@ def with_trust(recogniser: Recogniser, run: str | Path, data_dir: str | Path | N
         clips = corpora.load(recogniser.corpus, data_dir).utterances
     except (OSError, ValueError):
         return recogniser
-    last = members[(members.fold == members.fold.iloc[-1]) & (members.label_share == members.label_share.max())]
-    last = last[last.parent.isna()].drop_duplicates(["corpus", "utterance"])
+    protocol = json.loads((run / "run.json").read_text())["parameters"].get("protocol", members.protocol.iloc[-1])
+    members = members[(members.protocol == protocol) & (members.label_share == members.label_share.max())]
+    last = members[(members.fold == members.fold.max()) & members.parent.isna()]  # the fold whose model is kept
+    last = last.drop_duplicates(["corpus", "utterance"])
     clips = clips.merge(last[["corpus", "utterance", "part"]], on=["corpus", "utterance"])
     validation = clips[clips.part == "validation"].reset_index(drop=True)
     known = clips[clips.part != "test"]
