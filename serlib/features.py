@@ -8,6 +8,7 @@ kept for a whole corpus is float32.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import itertools
 import re
 import warnings
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 import scipy.fft
 import scipy.sparse
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from serlib import cache
@@ -467,13 +469,20 @@ def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv
     """
     if feature_set not in OPENSMILE_SETS:
         raise ValueError(f"unknown set {feature_set!r}; known: {', '.join(OPENSMILE_SETS)}")
-    try:
-        import opensmile
-    except ImportError as error:
-        raise ImportError("openSMILE is an optional extra; `make extras` installs it (free for research)") from error
-    smile = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel.Functionals)
-    rows = [smile.process_signal(load(path), SR) for path in tqdm(utterances.path, unit=" clips", disable=None)]
+    if importlib.util.find_spec("opensmile") is None:
+        raise ImportError("openSMILE is an optional extra; `make extras` installs it (free for research)")
+    chunks = [list(utterances.path[k : k + 20]) for k in range(0, len(utterances), 20)]
+    # In processes of their own: beside TensorFlow in one process, openSMILE corrupts memory.
+    rows = Parallel(n_jobs=2, return_as="generator")(delayed(_smile)(chunk, feature_set) for chunk in chunks)
+    rows = list(tqdm(rows, total=len(chunks), unit=" × 20 clips", disable=None))
     return pd.concat(rows).set_index(pd.Index(utterances.utterance))
+
+
+def _smile(paths: Sequence[Path], feature_set: str) -> pd.DataFrame:
+    import opensmile
+
+    smile = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel.Functionals)
+    return pd.concat([smile.process_signal(load(path), SR) for path in paths])
 
 
 def fill_cache(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | None = None) -> list[Path]:
