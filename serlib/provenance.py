@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from serlib.corpora import REPOSITORY
 
-#: Modules that read what runs have written, or draw: they cannot change it, so a new colour does not cost hours.
-DOWNSTREAM = frozenset({"claims", "plots", "scoring", "figures", "measured", "pages"})
+#: Modules that read what runs have written, or draw, and this one, which names them: they cannot change what a run
+#: finds, so a new colour does not cost hours.
+DOWNSTREAM = frozenset({"claims", "plots", "provenance", "scoring", "figures", "measured", "pages"})
 
 
 @dataclass
@@ -134,7 +135,7 @@ def _references(node: ast.AST, source: _Module, module: str | None) -> Iterator[
                 bases.add(inner.value)
                 yield of, inner.attr
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Name) and inner not in bases:
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load) and inner not in bases:
             if inner.id in source.imported:
                 yield _target(source.imported[inner.id])
             elif module is not None and inner.id in source.definitions:

@@ -87,6 +87,14 @@ def test_a_module_used_whole_counts_whole():
     assert code_hash(cells, audio=changed) != code_hash(cells)
 
 
+def test_a_name_that_is_only_bound_is_no_use_of_the_module_of_that_name():
+    """As a field of a class may be called like a module that is imported beside it."""
+    uses = "from serlib import sources\nclass Clip:\n    sources: str\ndef make(x):\n    return sources.Source, Clip\n"
+    changed = SOURCES.replace("return 2", "return 3")  # of `loud`, which nobody calls
+    cells = ["from serlib import splits", "splits.make(1)"]
+    assert code_hash(cells, splits=uses, sources=changed) == code_hash(cells, splits=uses)
+
+
 def test_faults_are_named():
     with pytest.raises(ValueError, match=r"audio\.py cannot be parsed"):
         code_hash(audio="def")
