@@ -14,7 +14,9 @@ BUILD = f"build/{PROFILE}"
 # The full report is what gets committed; every other profile stays below build/.
 PREDICTIONS = "data/predictions" if PROFILE == "full" else f"{BUILD}/predictions"
 FIGURES = "figures" if PROFILE == "full" else f"{BUILD}/figures"
-RUNS = {f"{run.notebook}/{run.name}": run for run in runs.plan(PROFILE)}
+AT_HAND = set(corpora.available())
+PLANNED = [r for r in runs.plan(PROFILE) if not r.where_found or set(r.parameters["corpus"].split("+")) <= AT_HAND]
+RUNS = {f"{run.notebook}/{run.name}": run for run in PLANNED}
 ANALYSES = runs.analyses()
 LISTING = functools.cache(corpora.listing_hash)
 CODE = functools.cache(functools.partial(provenance.code_hash, texts=provenance.sources()))

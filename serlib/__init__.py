@@ -23,6 +23,7 @@
 ``faithfulness``  measures that test whether a map may be believed
 ``plots``         one style, one colour per emotion; figures saved with their data
 ``scoring``       predictions -> tables of scores
+``cards``         claim cards: claimed, the same protocol, an unseen voice, why they differ
 ``trust``         calibration, and limits beyond which no answer is given
 ``predict``       a saved run -> the emotion of any recording, over time
 ``figures``       tables of scores drawn

@@ -84,8 +84,12 @@ class Table:
 
 
 def systems(folder: Path = FOLDER) -> pd.DataFrame:
-    """Claimed systems: columns source, model, start, task, corpus, sample, wa (per cent), where, what."""
-    return pd.read_csv(folder / "systems.csv", keep_default_na=False, converters={"wa": float})
+    """Claimed systems: what each is in the words of `serlib.records.About`, its accuracy, and where it is run.
+
+    Columns source, model, start, task, corpus, sample, features, recipe, wa (per cent; NaN where none is given),
+    notebook, what.
+    """
+    return pd.read_csv(folder / "systems.csv")
 
 
 def tables(folder: Path = FOLDER) -> dict[str, Table]:

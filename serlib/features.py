@@ -15,7 +15,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import librosa
 import numpy as np
@@ -23,10 +25,12 @@ import pandas as pd
 import scipy.fft
 import scipy.sparse
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from serlib import cache
 from serlib.audio import SR, fit_length, load
+
+if TYPE_CHECKING:
+    import opensmile
 
 AMIN = 1e-10  # power floor before the logarithm: -100 dB
 FUNCTIONALS = ("mean", "std", "p10", "p50", "p90")
@@ -442,10 +446,12 @@ def extract_all(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | N
 def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv02") -> pd.DataFrame:
     """The field's own sets of functionals, computed by openSMILE, an optional extra: ``make extras`` installs it.
 
+    Each clip's are computed once and then read from the cache (`serlib.cache.fill`).
+
     Parameters
     ----------
     utterances : DataFrame
-        Columns path and utterance.
+        Columns path, utterance and sha256.
     feature_set : {"eGeMAPSv02", "ComParE_2016"}
         88 functionals chosen by phoneticians, or 6,373 by brute force.
 
@@ -460,6 +466,8 @@ def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv
         openSMILE is not installed.
     ValueError
         Another set.
+    CacheError
+        The cache cannot be written to.
 
     References
     ----------
@@ -471,18 +479,26 @@ def opensmile_functionals(utterances: pd.DataFrame, feature_set: str = "eGeMAPSv
         raise ValueError(f"unknown set {feature_set!r}; known: {', '.join(OPENSMILE_SETS)}")
     if importlib.util.find_spec("opensmile") is None:
         raise ImportError("openSMILE is an optional extra; `make extras` installs it (free for research)")
-    chunks = [list(utterances.path[k : k + 20]) for k in range(0, len(utterances), 20)]
+    settings = {"feature_set": feature_set, "opensmile": version("opensmile"), "sr": SR}
     # In processes of their own: beside TensorFlow in one process, openSMILE corrupts memory.
-    rows = Parallel(n_jobs=2, return_as="generator")(delayed(_smile)(chunk, feature_set) for chunk in chunks)
-    rows = list(tqdm(rows, total=len(chunks), unit=" × 20 clips", disable=None))
-    return pd.concat(rows).set_index(pd.Index(utterances.utterance))
+    kept = cache.fill(utterances, feature_set, settings, functools.partial(_smile, feature_set=feature_set), n_jobs=2)
+    (names,) = Parallel(n_jobs=2)([delayed(_smile_names)(feature_set)])
+    return pd.DataFrame([cache.read(path) for path in kept], utterances.utterance, names)
 
 
-def _smile(paths: Sequence[Path], feature_set: str) -> pd.DataFrame:
+def _smile(path: Path, feature_set: str) -> np.ndarray:
+    return _smiler(feature_set).process_signal(load(path), SR).to_numpy()[0]
+
+
+def _smile_names(feature_set: str) -> list[str]:
+    return _smiler(feature_set).feature_names
+
+
+@functools.cache
+def _smiler(feature_set: str) -> opensmile.Smile:
     import opensmile
 
-    smile = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel.Functionals)
-    return pd.concat([smile.process_signal(load(path), SR) for path in paths])
+    return opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel.Functionals)
 
 
 def fill_cache(utterances: pd.DataFrame, wanted: FeatureSet, *, n_jobs: int | None = None) -> list[Path]:

@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from serlib import metrics, plots
-from serlib.scoring import PLAIN, confusions, model_name, protocols_of, scores, title, unseen_columns
+from serlib import claims, metrics, plots
+from serlib.scoring import PLAIN, confusions, features_name, model_name, protocols_of, scores, title, unseen_columns
 
 PALETTE = ("#888888", "#CC6677", "#332288", "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
 
@@ -154,4 +154,75 @@ def learning_curves(history: pd.DataFrame) -> plt.Figure:
     for row, protocol in zip(axes, protocols, strict=True):
         plots.learning_curves(row, history.query("protocol == @protocol"))
         row[0].set_title(PLAIN[protocol])
+    return fig
+
+
+def printed_epochs(history: pd.DataFrame) -> plt.Figure:
+    """Accuracy by epoch of the two LSTMs of `bhuyan2025`, and what its Table 2 prints; a panel a network.
+
+    `history` is of one corpus and protocol; one line for each seed and fold.
+    """
+    printed = claims.tables()["bhuyan2025_table_2"].rows
+    models = [model for model in printed.columns.drop("epoch") if model in set(history.model)]
+    fig, axes = plt.subplots(1, len(models), figsize=(5.5 * len(models), 3.4), sharey=True, squeeze=False)
+    for ax, model in zip(axes[0], models, strict=True):
+        for k, (_, run) in enumerate(history[history.model == model].groupby(["fold", "seed"])):
+            for column, line, name in (("accuracy", "-", "training"), ("val_accuracy", ":", "validation")):
+                label = None if k else f"{name}, here"
+                ax.plot(run.epoch, 100 * run[column], line, color="#332288", linewidth=1, label=label)
+        ax.plot(printed.epoch, 100 * printed[model], "x", color="#CC6677", label="printed")
+        ax.set(title=model_name(model), xlabel="epoch", ylim=(0, 102))
+    axes[0, 0].set_ylabel("accuracy (%)")
+    axes[0, -1].legend(loc="center right")
+    return fig
+
+
+def methods(predictions: pd.DataFrame, measures: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """Accuracy and response time of the ten methods that `aissms` lists, of its own and of ours; figure and table.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Test rows of one model and corpus.
+    measures : DataFrame
+        Its measure ``response_time``: columns step, median_ms, p95_ms.
+    """
+    table = claims.tables()["aissms_methods"].rows[["method", "wa", "response_ms"]]
+    table = table.replace({"method": {"Proposed Method": "Patil et al., proposed"}})
+    ours = scores(predictions, ["task", "protocol"])
+    named = "here: " + ours.protocol.map(PLAIN) + np.where(ours.task == "emotion", "", ", emotion and gender")
+    in_all = measures[measures.step == "in all"]
+    ours = ours.assign(method=named, response_ms=in_all.median_ms.median(), response_p95_ms=in_all.p95_ms.median())
+    columns = ["method", "wa", "wa_seed_min", "wa_seed_max", "seeds", "utterances", "response_ms", "response_p95_ms"]
+    table = pd.concat([table, ours[columns]], ignore_index=True)
+    rows, here = np.arange(len(table))[::-1], table.method.str.startswith("here")
+    fig, (bars, line) = plt.subplots(1, 2, figsize=(10, 0.3 * len(table) + 1.2), sharey=True, width_ratios=[1.3, 1])
+    colours = np.where(here, "#CC6677", np.where(table.method.str.startswith("Patil"), "#332288", "#BBBBBB"))
+    bars.barh(rows, table.wa, color=colours)
+    for y, value in zip(rows, table.wa, strict=True):
+        bars.text(value + 1, y, f"{value:.1f}", va="center", fontsize="small")
+    bars.set_yticks(rows, table.method)
+    bars.set(xlabel="accuracy (%)", xlim=(0, 112))
+    line.plot(table.response_ms, rows, "o-", color="#888888", markersize=4)
+    line.scatter(table.response_ms, rows, color=colours, zorder=3)
+    line.set(xlabel="response time (ms)", xscale="log")
+    return fig, table
+
+
+def fed(table: pd.DataFrame) -> plt.Figure:
+    """UAR by what models are fed, one panel a protocol; `table` is from `scoring.fed`, of one corpus and sample."""
+    kinds, models = list(dict.fromkeys(table.features)), list(dict.fromkeys(table.model))
+    protocols = protocols_of(table)
+    fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.8 + 0.45 * len(kinds)), squeeze=False)
+    shifts = np.linspace(-0.25, 0.25, len(models)) if len(models) > 1 else [0]
+    for ax, protocol in zip(axes[0], protocols, strict=True):
+        for model, shift, marker, colour in zip(models, shifts, "sov^DX", PALETTE, strict=False):
+            part = table[(table.protocol == protocol) & (table.model == model)]
+            rows = part.features.map(kinds.index) + shift
+            reach = [part.uar - part.uar_seed_min, part.uar_seed_max - part.uar]
+            ax.errorbar(part.uar, rows, xerr=reach, fmt=marker, color=colour, linewidth=1, label=model_name(model))
+        ax.set_yticks(range(len(kinds)), [features_name(kind) for kind in kinds])
+        ax.set(title=PLAIN[protocol], xlabel="UAR (%)", xlim=(0, 102), ylim=(len(kinds) - 0.5, -0.5))
+        ax.label_outer()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return fig

@@ -194,18 +194,21 @@ def emotions_over_time(answers: Sequence, classes: Sequence[str]) -> Figure:
     return fig
 
 
-def confusion(ax: Axes, counts: np.ndarray, classes: Sequence[str]) -> None:
-    """A confusion matrix, shape (n_classes, n_classes), as per cent of each true class; rows are true."""
+def confusion(ax: Axes, counts: np.ndarray, classes: Sequence[str], *, write_counts: bool = False) -> None:
+    """A confusion matrix, shape (n_classes, n_classes), coloured by per cent of each true class; rows are true.
+
+    The cells say these per cents or, with `write_counts`, the number of clips.
+    """
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(share, vmin=0, vmax=100, cmap=CMAP)
-    for (row, column), value in np.ndenumerate(share):
+    for (row, column), value in np.ndenumerate(counts if write_counts else share):
         if value >= 0.5:
-            colour = "black" if value > 55 else "white"
+            colour = "black" if share[row, column] > 55 else "white"
             ax.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize="small")
     ticks = range(len(classes))
     ax.set_xticks(ticks, classes, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(ticks, classes)
-    ax.set(xlabel="predicted", ylabel="true (per cent of row)")
+    ax.set(xlabel="predicted", ylabel=f"true ({'clips' if write_counts else 'per cent of row'})")
     ax.spines[:].set_visible(False)
 
 

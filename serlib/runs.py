@@ -35,12 +35,15 @@ class Run:
     parameters : dict
     minutes : float
         Rough duration on one core.
+    where_found : bool
+        It is made where its corpus is found, and is not missed elsewhere.
     """
 
     notebook: str
     name: str
     parameters: dict
     minutes: float
+    where_found: bool = False
 
 
 def analyses(path: Path = PLAN) -> list[str]:
@@ -67,6 +70,7 @@ def plan(profile: str, path: Path = PLAN) -> list[Run]:
     for entry in profiles[profile]:
         settings = dict(entry)
         minutes, stems = settings.pop("minutes", 1), settings.pop("notebook")
+        where_found = settings.pop("where_found", False)
         for notebook in [stems] if isinstance(stems, str) else stems:
             defaults = parameters_of(path.parent / "notebooks" / f"{notebook}.ipynb")
             unknown = [name for name in settings if name not in defaults]
@@ -74,7 +78,7 @@ def plan(profile: str, path: Path = PLAN) -> list[Run]:
                 raise ValueError(f"{notebook} has no parameter {', '.join(unknown)}; it has {', '.join(defaults)}")
             grid = {name: _values(value, defaults[name]) for name, value in settings.items()}
             for values in itertools.product(*grid.values()):
-                runs.append(Run(notebook, "", dict(zip(grid, values, strict=True)), minutes))
+                runs.append(Run(notebook, "", dict(zip(grid, values, strict=True)), minutes, where_found))
     return list(_named(runs, f"{path.name}: profile {profile}"))
 
 
@@ -222,7 +226,7 @@ def stale(predictions_dir: Path, profile: str = "full", path: Path = PLAN) -> pd
     rows = []
     for key in [*planned, *(key for key in recorded.index if key not in planned)]:
         if key not in recorded.index:
-            rows.append((*key, "not made yet"))
+            rows += [] if planned[key].where_found else [(*key, "not made yet")]
         elif key not in planned:
             rows.append((*key, "no longer in the plan"))
         else:

@@ -27,9 +27,12 @@ MODELS = {
     "cnn1d_lstm": "1-D CNN-LSTM",
     "decision_tree": "decision tree",
     "random_forest": "random forest",
+    "svm": "SVM, tuned",
+    "tuned_logistic_regression": "logistic regression, tuned",
     "vit": "ViT",
     "ast": "AST (overlapping patches)",
     "beit": "BEiT",
+    "windowed_cnn_lstm": "CNN-LSTM on windows",
 }
 #: Plain names of the protocols, for titles and headings.
 PLAIN = {
@@ -39,11 +42,25 @@ PLAIN = {
     "speaker_text_independent": "unseen speakers and texts",
     "cross_corpus": "another corpus",
 }
+#: Plain names of what models are fed; several are joined by ``+``.
+FEATURES = {
+    "log_mel": "log-mel",
+    "mfcc": "MFCC",
+    "chroma": "chroma",
+    "contrast": "spectral contrast",
+    "zcr": "zero-crossing rate",
+    "delta": "delta",
+    "delta_delta": "delta-delta",
+    "mean_mfcc": "averaged MFCCs",
+    "functionals": "our functionals",
+    "eGeMAPSv02": "eGeMAPS",
+    "ComParE_2016": "ComParE",
+}
 STARTS = {"scratch": "", "pretrained": ", pre-trained here", "published": ", published weights"}
 RUN = [name for name in (*ABOUT, "part") if name not in ("fold", "seed")]  # what one row of a score table is about
 MOST_SPEAKERS = 10  # that get a column of their own
 SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", "uar_seed_min", "uar_seed_max"]
-SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_f1", "constant_wa"]
+SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_precision", "macro_f1", "constant_wa"]
 RESULTS = "part == 'test' and role == 'result' and task == 'emotion' and label_share == 1"  # what is compared
 
 
@@ -55,6 +72,11 @@ def model_name(model: str, start: str = "scratch") -> str:
 def file_name(model: str, start: str = "scratch") -> str:
     """The same in files: ``cnn``, ``beit_pretrained``."""
     return model if start == "scratch" else f"{model}_{start}"
+
+
+def features_name(features: str) -> str:
+    """Plain names of what a model is fed, such as *chroma, MFCC*."""
+    return ", ".join(FEATURES.get(name, name.replace("_", " ")) for name in features.split("+"))
 
 
 def protocols_of(table: pd.DataFrame) -> list[str]:
@@ -111,7 +133,8 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
             | {"uar": 100 * metrics.uar(counts), "uar_low": 100 * low, "uar_high": 100 * high, "interval_over": unit}
             | {"wa": 100 * metrics.wa(counts)}
             | spread
-            | {"macro_f1": 100 * metrics.macro_f1(counts), "constant_wa": 100 * metrics.constant_wa(counts)}
+            | {"macro_precision": 100 * metrics.precision(counts).mean(), "macro_f1": 100 * metrics.macro_f1(counts)}
+            | {"constant_wa": 100 * metrics.constant_wa(counts)}
         )
     table = pd.DataFrame(rows, columns=[*by, *SCORES])
     return table.sort_values("model", key=_course_order, kind="stable", ignore_index=True) if "model" in by else table
@@ -169,6 +192,18 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
     table["constant_wa"] = random.constant_wa
     table["constant_uar"] = 100 / chosen.emotion.nunique()
     return table.round(2).reset_index()
+
+
+def fed(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the models that were given several kinds of features on one corpus, a row for each kind.
+
+    Columns train_corpora, sample, protocol, model, features, then `SCORES`; emotions alone, plain recipe, test rows.
+    """
+    on = ["train_corpora", "sample", "protocol", "model", "features"]
+    plain = "part == 'test' and role in ['result', 'ablation'] and task == 'emotion' and label_share == 1"
+    chosen = predictions.query(f"{plain} and recipe == 'default' and condition == 'clean'")
+    several = chosen.groupby(["train_corpora", "sample", "model"]).features.transform("nunique") > 1
+    return scores(chosen[several], on)
 
 
 def unseen_columns(table: pd.DataFrame) -> dict[str, str]:

@@ -195,7 +195,8 @@ def test_opensmile_is_asked_for_by_name(tmp_path, tone, monkeypatch):
 def test_opensmile_functionals(tmp_path, tone, feature_set, size):
     pytest.importorskip("opensmile", reason="an optional extra: make extras")
     paths = [tone(tmp_path / f"{f}.wav", frequency=f, seconds=1) for f in (150, 300)]
-    table = features.opensmile_functionals(pd.DataFrame({"path": paths, "utterance": ["low", "high"]}), feature_set)
+    utterances = pd.DataFrame({"path": paths, "utterance": ["low", "high"], "sha256": ["a", "b"]})
+    table = features.opensmile_functionals(utterances, feature_set)
     assert table.shape == (2, size) and table.index.tolist() == ["low", "high"]
     if size == 88:
         semitones = table["F0semitoneFrom27.5Hz_sma3nz_amean"]

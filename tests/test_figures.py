@@ -1,4 +1,5 @@
 import pandas as pd
+import pytest
 from answers import pooled, some
 
 from serlib import figures, scoring
@@ -36,3 +37,23 @@ def test_curves_have_a_row_a_protocol():
     epochs = epochs.assign(val_loss=1.0, val_accuracy=0.5, seed=1, fold=0)
     both = pd.concat([epochs.assign(protocol=p) for p in ("random", "speaker_independent")])
     assert len(figures.learning_curves(both).axes) == 4
+
+
+def test_printed_epochs_stand_beside_ours():
+    epochs = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": 0.4, "seed": 1, "fold": 0})
+    fig = figures.printed_epochs(pd.concat([epochs.assign(model=m) for m in ("lstm", "lstm_modified")]))
+    (ax,) = fig.axes
+    ours, _, printed = ax.lines
+    assert list(ours.get_ydata()) == [50, 90] and printed.get_ydata()[0] == pytest.approx(56.93)
+
+
+def test_our_bars_follow_those_that_are_printed():
+    response = pd.DataFrame({"step": ["network", "in all"], "median_ms": [1.0, 40.0], "p95_ms": [2.0, 60.0]})
+    _, table = figures.methods(some(), response)
+    assert len(table) == 11 + 2 and table.wa[10] == 95.75
+    assert table.method[11] == "here: random split" and table.wa[11] == 95 and table.response_ms[11] == 40
+
+
+def test_a_row_for_what_models_are_fed():
+    fig = figures.fed(scoring.fed(pd.concat([some(), some().assign(features="mfcc+chroma", role="ablation")])))
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["log-mel", "MFCC, chroma"]

@@ -100,6 +100,16 @@ def test_a_plan_is_every_combination(tmp_path):
     assert runs.analyses(tmp_path / "report.yaml") == ["18_report"]
 
 
+def test_a_run_for_a_corpus_that_few_have_is_not_missed_elsewhere(gathered):
+    plan = gathered / "report.yaml"
+    entry = "{notebook: 04_cnn, corpus: iemocap, where_found: true}"
+    plan.write_text(f"analyses: []\nexperiments:\n  smoke: [{entry}]\n")
+    (gathered / "notebooks").symlink_to(runs.REPOSITORY / "notebooks")
+    (run,) = runs.plan("smoke", plan)
+    assert run.where_found and "where_found" not in run.parameters
+    assert set(runs.stale(gathered, "smoke", plan).why) == {"no longer in the plan"}  # of the others that are there
+
+
 def test_a_list_for_a_list_is_one_value(tmp_path):
     (run,) = planned(tmp_path, "networks: [b, c], fold: null")
     assert run.parameters == {"networks": ["b", "c"], "fold": None} and run.name == "default"

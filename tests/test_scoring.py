@@ -163,3 +163,10 @@ def test_a_readme_without_marks_is_left_alone(tmp_path, text):
     with pytest.raises(ValueError, match=r"README\.md needs pairs of marks .* NAME may be tess\. It has"):
         scoring.update_readme(some(), readme)
     assert readme.read_text() == text
+
+
+def test_what_models_are_fed_is_compared_where_there_are_several_kinds():
+    assert scoring.fed(some()).empty
+    both = pd.concat([some(), some().assign(features="mfcc", role="ablation")])
+    table = scoring.fed(pd.concat([both, both.assign(model="svm", recipe="adapted")]))
+    assert set(table.model) == {"cnn"} and set(table.features) == {"log_mel", "mfcc"} and len(table) == 4

@@ -1,0 +1,118 @@
+"""Claim cards: what a paper says of a system, what the same protocol gives here, what an unseen voice leaves of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from serlib import claims, scoring
+
+STAND_IN = "mini"  # answers for a claimed corpus that nothing was trained on, as in the demo
+SAID = ("claimed", "same protocol", "unseen speakers", "why they differ")
+
+
+def cards(predictions: pd.DataFrame, systems: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a claimed system; no cell is empty.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+    systems : DataFrame, optional
+        From `serlib.claims.systems`, the default.
+
+    Returns
+    -------
+    DataFrame
+        Columns source, system, corpus, notebook, then `SAID` in words, then the numbers behind the words in per cent:
+        claim_wa, random_wa, random_uar, train_wa, unseen_wa, unseen_uar. Where nothing was trained on the claimed
+        corpus, the words are of the synthetic corpus and say so, or they say which command fills the cell.
+    """
+    findings = pd.DataFrame(claims.audit())
+    rows = []
+    for system in (claims.systems() if systems is None else systems).itertuples():
+        of_system = predictions
+        for name in ("model", "start", "task", "recipe", "features"):
+            of_system = of_system[of_system[name] == getattr(system, name)]
+        own = of_system[(of_system.train_corpora == system.corpus) & (of_system["sample"] == system.sample)]
+        stand_in = own.empty
+        own = of_system[of_system.train_corpora == STAND_IN] if stand_in else own
+        random = _scores(own.query("protocol == 'random' and part == 'test'"))
+        train = _scores(own.query("protocol == 'random' and part == 'train'"))
+        unseen = _scores(own.query("protocol == 'speaker_independent' and part == 'test'"))
+        numbers = {"claim_wa": system.wa, "random_wa": random.wa, "random_uar": random.uar, "train_wa": train.wa}
+        numbers |= {"unseen_wa": unseen.wa, "unseen_uar": unseen.uar}
+        codes = ", ".join(sorted(set(findings.code[findings.source == system.source])))
+        where = f"{scoring.title(STAND_IN)}: " if stand_in and len(own) else ""
+        missing = (
+            f"not run: `make report PROFILE=full` runs it once {scoring.title(system.corpus)} is there, for which see "
+        )
+        missing += f"`.venv/bin/serlib download {system.corpus}`"
+        claim = "no number" if np.isnan(system.wa) else f"{system.wa:g}"
+        said = [
+            f"{claim} ({system.what})",
+            where + _same(random, train) if random.seeds else missing,
+            where + _honest(unseen) if unseen.seeds else missing,
+            _why(numbers, codes, bool(where)),
+        ]
+        rows.append(
+            {"source": system.source, "system": _name(system), "corpus": scoring.title(system.corpus, system.sample)}
+            | {"notebook": system.notebook, **dict(zip(SAID, said, strict=True)), **numbers}
+        )
+    return pd.DataFrame(rows)
+
+
+def markdown(card: pd.Series) -> str:
+    """One card as a Markdown table; its last line leads to the predictions and to the notebook."""
+    file = f"{card.notebook}_predictions.parquet"
+    lines = [
+        f"| **{card.system}** | **{card.corpus}** |",
+        "|---|---|",
+        *(f"| {name} | {card[name]} |" for name in SAID),
+    ]
+    return "\n".join([*lines, f"| from | [{file}](../data/predictions/{file}), [notebook]({card.notebook}.ipynb) |"])
+
+
+def _name(system) -> str:
+    told = [scoring.model_name(system.model, system.start)]
+    told += ["gender and emotion"] if system.task == "gender_emotion" else []
+    told += [system.recipe.replace("_", " ")] if system.recipe != "default" else []
+    return ", ".join(told)
+
+
+def _scores(predictions: pd.DataFrame) -> pd.Series:
+    """The score table's one row; without predictions all NaN, and no seeds."""
+    if predictions.empty:
+        return pd.Series(np.nan, index=scoring.SCORES).fillna({"seeds": 0})
+    return scoring.scores(predictions, ["model"]).iloc[0]
+
+
+def _same(random: pd.Series, train: pd.Series) -> str:
+    spread = f" ({random.wa_seed_min:.1f} to {random.wa_seed_max:.1f})" if random.seeds > 1 else ""
+    told = f"WA {random.wa:.1f}{spread}; {random.utterances:,} test clips, seeds: {random.seeds}"
+    return told + (f"; on its training clips {train.wa:.1f}" if train.seeds else "")
+
+
+def _honest(unseen: pd.Series) -> str:
+    drawn = f" ({unseen.uar_low:.1f} to {unseen.uar_high:.1f}, 95 % over {unseen.interval_over}s)"
+    told = f"UAR {unseen.uar:.1f}{drawn if unseen.interval_over else ''}, WA {unseen.wa:.1f}"
+    return f"{told}; {unseen.utterances:,} clips, seeds: {unseen.seeds}"
+
+
+def _why(numbers: dict[str, float], codes: str, stand_in: bool) -> str:
+    """What the numbers say about their distance; no cause that was not measured."""
+    told = []
+    above = numbers["random_wa"] - numbers["claim_wa"]
+    if stand_in:
+        told.append("another corpus than the claim's")
+    elif above >= 0:
+        told.append(f"the same protocol gives {above:.1f} points more than the claim")
+    elif above < 0:
+        told.append(f"the same protocol gives {-above:.1f} points less than the claim")
+        told += (
+            [f"training clips give {numbers['train_wa']:.1f}"] if numbers["train_wa"] > numbers["claim_wa"] - 1 else []
+        )
+    lost = numbers["random_uar"] - numbers["unseen_uar"]
+    told += [] if np.isnan(lost) else [f"{lost:.1f} points of UAR are lost once the speaker is unseen"]
+    told += [f"in the paper's own numbers the audit finds {codes}"] if codes else []
+    return "; ".join(told) or "nothing to compare"

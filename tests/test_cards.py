@@ -1,0 +1,55 @@
+import numpy as np
+import pandas as pd
+from answers import rows, some
+
+from serlib import cards, claims, runs
+
+SYSTEM = {"source": "ijrc2025", "model": "cnn", "start": "scratch", "task": "emotion", "corpus": "tess"}
+SYSTEM |= {"sample": "all", "features": "log_mel", "recipe": "default", "wa": 99.0, "notebook": "04_cnn"}
+
+
+def card(predictions, **other):
+    return cards.cards(predictions, pd.DataFrame([SYSTEM | {"what": "split not stated"} | other])).iloc[0]
+
+
+def test_a_card_says_what_both_protocols_give():
+    known = card(pd.concat([some(), rows("random", "OAF", 20, 0, part="train")]))
+    assert known.claimed == "99 (split not stated)"
+    assert known["same protocol"].startswith("WA 95.0 (90.0 to 100.0); 40 test clips, seeds: 2")
+    assert known["same protocol"].endswith("on its training clips 100.0")
+    assert known["unseen speakers"].startswith("UAR 60.0 (")
+    assert (
+        "4.0 points less than the claim; training clips give 100.0; 35.0 points of UAR are lost" in known[cards.SAID[3]]
+    )
+
+
+def test_more_than_claimed_is_said_too():
+    assert "5.0 points more than the claim" in card(some(), wa=90.0)["why they differ"]
+    assert card(some(), wa=np.nan).claimed == "no number (split not stated)"
+
+
+def test_another_recipe_or_features_is_another_system():
+    for other in ({"recipe": "100_epochs"}, {"features": "mfcc"}, {"task": "gender_emotion"}, {"corpus": "savee"}):
+        assert card(some(), **other)["same protocol"].startswith("not run: `make report PROFILE=full`")
+
+
+def test_where_no_claimed_corpus_is_there_the_synthetic_one_answers_and_says_so():
+    stands_in = card(some().assign(train_corpora="mini"))
+    assert stands_in["same protocol"].startswith("mini: WA 95.0") and stands_in["unseen speakers"].startswith(
+        "mini: UAR"
+    )
+    assert stands_in["why they differ"].startswith("another corpus than the claim's")
+
+
+def test_no_cell_is_empty_and_a_card_leads_to_its_predictions():
+    table = cards.cards(some())
+    assert len(table) == len(claims.systems())
+    assert not table[["source", "system", "corpus", *cards.SAID]].isna().any(axis=None)
+    assert "(../data/predictions/04_cnn_predictions.parquet)" in cards.markdown(table.iloc[0])
+
+
+def test_every_claimed_system_has_its_runs_in_the_report():
+    planned = {(run.notebook, run.parameters["corpus"], run.parameters.get("protocol")) for run in runs.plan("full")}
+    for system in claims.systems().itertuples():
+        for protocol in ("random", "speaker_independent"):
+            assert (system.notebook, system.corpus, protocol) in planned, f"{system.source}: {system.model}"
