@@ -30,6 +30,7 @@ MODELS = {
     "vit": "ViT",
     "ast": "AST (overlapping patches)",
     "beit": "BEiT",
+    "multiscale_lstm": "multiscale LSTM (scores fused)",
 }
 #: Plain names of the protocols, for titles and headings.
 PLAIN = {
