@@ -332,7 +332,7 @@ def segment_lengths(table: pd.DataFrame) -> Figure:
             ax.plot(range(len(order)), uar, color=colour, marker=marker, linewidth=1, alpha=0.7, label=label)
     ax.set_xticks(range(len(order)), order)
     ax.axvline(len(order) - 1.5, color="black", linestyle=":", linewidth=0.8)
-    ax.set(xlabel="length of the segments", ylabel="UAR (%)", xlim=(-0.3, len(order) - 0.7))
+    ax.set(xlabel="length of the segments", ylabel="UAR (%)", xlim=(-0.3, len(order) - 0.7), ylim=(0, 102))
     ax.legend(title="tested on", loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
