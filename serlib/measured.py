@@ -6,6 +6,7 @@ together, and gives a figure.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
@@ -316,6 +317,26 @@ def adaptation(table: pd.DataFrame) -> Figure:
     return fig
 
 
+def segment_lengths(table: pd.DataFrame) -> Figure:
+    """UAR of the network of each segment length and of their fusion, a line a seed and tested voice.
+
+    Columns segments, tested, UAR (%), in the order in which they are to be drawn.
+    """
+    fig, ax = plt.subplots(figsize=(7.5, 3.2))
+    order = table.segments.drop_duplicates().tolist()
+    looks = itertools.cycle([(BLUE, "o"), (RED, "s"), (GREY, "D")])
+    for (tested, part), (colour, marker) in zip(table.groupby("tested", sort=False), looks, strict=False):
+        for k, (_, run) in enumerate(part.groupby(["fold", "seed"])):
+            uar = run.set_index("segments")["UAR (%)"].reindex(order)
+            label = None if k else tested
+            ax.plot(range(len(order)), uar, color=colour, marker=marker, linewidth=1, alpha=0.7, label=label)
+    ax.set_xticks(range(len(order)), order)
+    ax.axvline(len(order) - 1.5, color="black", linestyle=":", linewidth=0.8)
+    ax.set(xlabel="length of the segments", ylabel="UAR (%)", xlim=(-0.3, len(order) - 0.7), ylim=(0, 102))
+    ax.legend(title="tested on", loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
 def clips_per_second(table: pd.DataFrame) -> Figure:
     """Clips per second of ways to get features, from ``make benchmark``.
 
@@ -340,6 +361,6 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     function.__name__: function
     for function in (
         *(counts, durations, levels, cues_alone, mfcc_correlation, band_statistics, importance, positions, shuffled),
-        *(game, average_maps, acoustics, sanity, faithfulness, distances, adaptation),
+        *(game, average_maps, acoustics, sanity, faithfulness, distances, adaptation, segment_lengths),
     )
 }

@@ -32,6 +32,7 @@ MODELS = {
     "vit": "ViT",
     "ast": "AST (overlapping patches)",
     "beit": "BEiT",
+    "multiscale_lstm": "multiscale LSTM (scores fused)",
     "windowed_cnn_lstm": "CNN-LSTM on windows",
 }
 #: Plain names of the protocols, for titles and headings.

@@ -44,6 +44,36 @@ def cut(features: Sequence[np.ndarray], length: int, hop: int) -> tuple[np.ndarr
     return np.concatenate(pieces, axis=1).swapaxes(0, 1).copy(), np.array(clip)
 
 
+def sequences(features: Sequence[np.ndarray], length: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+    """The windows of every clip in their order, as a recurrent layer reads them, and which of them exist.
+
+    Parameters
+    ----------
+    features : sequence of ndarray, shape (n_rows, n_frames)
+        One array a clip.
+    length, hop : int
+        See `cut`.
+
+    Returns
+    -------
+    windows : ndarray, shape (n_clips, most, n_rows, length)
+        As many as the longest clip has; where a clip has fewer, zeros follow.
+    present : ndarray of bool, shape (n_clips, most)
+        False where zeros stand in for a window: the mask of a recurrent layer.
+
+    Raises
+    ------
+    ValueError
+        See `cut`.
+    """
+    windows, clip = cut(features, length, hop)
+    n_windows = np.bincount(clip)
+    present = np.arange(n_windows.max()) < n_windows[:, None]
+    filled = np.zeros((*present.shape, *windows.shape[1:]), windows.dtype)
+    filled[present] = windows  # both run clip by clip
+    return filled, present
+
+
 def fuse(probabilities: np.ndarray, clip: np.ndarray) -> np.ndarray:
     """One answer a clip: the mean of its windows' probabilities.
 

@@ -98,3 +98,20 @@ def test_acoustics_have_a_row_for_all_and_for_each_emotion():
     fig = measured.acoustics(clips(8, 4).assign(**values))
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["all", "anger", "fear"]
     assert fig.axes[1].lines[0].get_xdata()[0] == -20
+
+
+def test_segment_lengths_have_a_line_a_run_and_a_colour_a_voice():
+    order = ["0.32 s", "1.28 s", "fused"]
+    runs = [
+        pd.DataFrame({"segments": order, "UAR (%)": [50 + fold, 60, 70 + seed], "tested": voice})
+        .assign(fold=fold, seed=seed)
+        .iloc[:: -1 if seed == 2 else 1]
+        for fold, voice in enumerate(["OAF", "YAF"])
+        for seed in (1, 2)
+    ]
+    ax = measured.segment_lengths(pd.concat(runs, ignore_index=True)).axes[0]
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 3]
+    assert [line.get_ydata().tolist() for line in lines] == [[50, 60, 71], [50, 60, 72], [51, 60, 71], [51, 60, 72]]
+    assert len({line.get_color() for line in lines}) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["OAF", "YAF"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == order
