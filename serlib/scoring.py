@@ -30,6 +30,9 @@ MODELS = {
     "vit": "ViT",
     "ast": "AST (overlapping patches)",
     "beit": "BEiT",
+    "densenet_mfcc": "DenseNet and MFCC, fused",
+    "densenet": "DenseNet alone",
+    "mfcc_dense": "MFCC alone (dense network)",
 }
 #: Plain names of the protocols, for titles and headings.
 PLAIN = {
