@@ -322,7 +322,7 @@ def fusion(table: pd.DataFrame) -> Figure:
     Columns fed, tested on, UAR (%).
     """
     fed, groups = table.fed.drop_duplicates().tolist(), table["tested on"].drop_duplicates().tolist()
-    fig, ax = plt.subplots(figsize=(8, 1.2 + 0.7 * len(fed)))
+    fig, ax = plt.subplots(figsize=(8, 1 + 0.5 * len(fed)))
     for k, group in enumerate(groups):
         colour = (BLUE, RED, *plots.CYCLE)[k % (2 + len(plots.CYCLE))]
         shift = 0.5 * (k + 0.5) / len(groups) - 0.25
@@ -333,9 +333,12 @@ def fusion(table: pd.DataFrame) -> Figure:
             ax.plot(found.mean(), row + shift, "|", color=colour, markersize=16, markeredgewidth=2)
     ax.set_yticks(range(len(fed)), fed)
     low = np.floor((table["UAR (%)"].min() - 1) / 10) * 10  # all of the scale where much is lost, its end where little
-    ax.set(xlabel="UAR (%); a dot a run, a line their mean", ylabel="", xlim=(low if low >= 70 else 0, 100))
+    ax.set(
+        xlabel="UAR (%); a dot a run, a line their mean",
+        xlim=(low if low >= 70 else 0, 100),
+        ylim=(len(fed) - 0.5, -0.5),
+    )
     ax.legend(title="tested on", fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))
-    ax.invert_yaxis()
     return fig
 
 
