@@ -330,7 +330,7 @@ def fusion(table: pd.DataFrame) -> Figure:
             found = table["UAR (%)"][(table.fed == name) & (table["tested on"] == group)]
             label = None if row else group
             ax.plot(found, np.full(len(found), row + shift), "o", color=colour, alpha=0.5, clip_on=False, label=label)
-            ax.plot(found.mean(), row + shift, "|", color=colour, markersize=16, markeredgewidth=2)
+            ax.plot(found.mean(), row + shift, "|", color=colour, markersize=16, markeredgewidth=2, clip_on=False)
     ax.set_yticks(range(len(fed)), fed)
     low = np.floor((table["UAR (%)"].min() - 1) / 10) * 10  # all of the scale where much is lost, its end where little
     ax.set(
