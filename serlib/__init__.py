@@ -17,7 +17,7 @@
 ``records``       what a run leaves: columns, written, read and checked in one place
 ``training``      seeds, compile-and-fit conventions, fold by fold
 ``transformer``   ViT and BEiT
-``checkpoints``   published weights of ViT and BEiT, into them
+``checkpoints``   published weights of ViT and BEiT, into them; DenseNet121
 ``models``        networks that more than one notebook trains
 ``explain``       relevance maps of a trained network
 ``faithfulness``  measures that test whether a map may be believed

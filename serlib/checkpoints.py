@@ -1,15 +1,19 @@
-"""Published checkpoints of ViT and BEiT, as Hugging Face lays them out, into the models of `serlib.transformer`."""
+"""Published weights: ViT and BEiT as Hugging Face lays them out, into `serlib.transformer`; DenseNet as Keras does."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from serlib.corpora import REPOSITORY
 from serlib.transformer import Config, classifier, masked
 
 FILES = ("config.json", "model.safetensors")
@@ -237,3 +241,103 @@ def _linear(distance):
 def _cubic(distance, a=-0.75):  # torch's and OpenCV's a; others take -0.5
     d = distance
     return np.where(d < 1, ((a + 2) * d - (a + 3)) * d**2 + 1, a * (((d - 5) * d + 8) * d - 4))
+
+
+#: Where Keras fetches the ImageNet weights of a DenseNet121 without its classifier, 29 MB.
+DENSENET_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/densenet/"
+    "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+#: The last layer of each dense block of DenseNet121, normalised and rectified.
+_BLOCK_ENDS = ("pool2_relu", "pool3_relu", "pool4_relu", "relu")
+
+
+def densenet121(
+    weights: str | Path | None,
+    image_shape: tuple[int, int, int] = (64, 64, 3),
+    *,
+    n_blocks: int = 4,
+    patience: float = 120,
+) -> keras.Model:
+    """DenseNet121 without its classifier: a picture in, the mean of every channel of its last feature map out.
+
+    Parameters
+    ----------
+    weights : str, Path or None
+        ``imagenet``, which Keras fetches once and keeps; a file with such weights (``.h5``), its path taken from the
+        repository's top; None starts at random.
+    image_shape : tuple of int
+        Height and width, 32 pixels or more, and three channels, as `keras.applications.densenet.preprocess_input`
+        gives them.
+    n_blocks : int
+        Dense blocks that are kept, from 1 to all 4: 256, 512, 1024 or 1024 channels.
+    patience : float
+        Seconds that fetching may take in all.
+
+    Returns
+    -------
+    keras.Model
+        image_shape -> (n_channels,)
+
+    Raises
+    ------
+    WeightsError
+        The weights are not at hand, or are of another network; says which file to put where.
+    ValueError
+        Another number of blocks; of `image_shape`, see Keras.
+
+    References
+    ----------
+    Huang, G. et al. (2017). Densely connected convolutional networks. Proc. CVPR, https://arxiv.org/abs/1608.06993
+    """
+    if n_blocks not in range(1, 5):
+        raise ValueError(f"n_blocks is {n_blocks}; DenseNet121 has four dense blocks, of which 1 to 4 may be kept")
+    build = functools.partial(keras.applications.DenseNet121, include_top=False, input_shape=image_shape)
+    if weights is None:
+        whole = build(weights=None)
+    else:
+        whole = _fetched(build, patience) if weights == "imagenet" else _of_file(build, weights)
+    channels = whole.get_layer(_BLOCK_ENDS[n_blocks - 1]).output
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(channels)
+    return keras.Model(whole.input, pooled, name="densenet121")
+
+
+def _of_file(build: Callable[..., keras.Model], weights: str | Path) -> keras.Model:
+    wanted = f"`keras.applications.DenseNet121(include_top=False)` saves such a file, and {DENSENET_URL} is one"
+    path = REPOSITORY / weights
+    if path.suffix != ".h5" or not path.is_file():
+        raise WeightsError(f"weights are {weights}, and there is no such .h5 file in the repository. {wanted}")
+    try:
+        return build(weights=str(path))
+    except Exception as error:  # what is raised depends on where the two networks part
+        raise WeightsError(
+            f"{weights} is not of a DenseNet121 without classifier ({_line(error)}). {wanted}"
+        ) from error
+
+
+def _fetched(build: Callable[..., keras.Model], patience: float) -> keras.Model:
+    """From Keras' cache or the network; Keras itself would wait for a silent server for ever."""
+    made: list[keras.Model | Exception] = []
+
+    def make() -> None:
+        try:
+            made.append(build(weights="imagenet"))
+        except Exception as error:  # no network, no such address, a damaged file: the remedy is one
+            made.append(error)
+
+    thread = threading.Thread(target=make, daemon=True)  # a process that ends does not wait for it
+    thread.start()
+    thread.join(patience)
+    (outcome,) = made or [TimeoutError(f"{patience:g} seconds were not enough")]
+    if isinstance(outcome, Exception):
+        why = _line(outcome).removeprefix(f"URL fetch failure on {DENSENET_URL}: ")
+        raise WeightsError(
+            f"ImageNet weights of DenseNet121 are not in Keras' cache and could not be fetched ({why}). "
+            f"Where there is a network, save {DENSENET_URL} in the repository and give its path there as weights"
+        ) from outcome
+    return outcome
+
+
+def _line(error: Exception) -> str:
+    """An error's message on one line, not too long."""
+    return " ".join(str(error).split())[:200]

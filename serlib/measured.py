@@ -337,6 +337,32 @@ def segment_lengths(table: pd.DataFrame) -> Figure:
     return fig
 
 
+def fusion(table: pd.DataFrame) -> Figure:
+    """UAR of one classifier fed with two groups of features or with either alone, a dot a run and a line their mean.
+
+    Columns fed, tested on, UAR (%).
+    """
+    fed, groups = table.fed.drop_duplicates().tolist(), table["tested on"].drop_duplicates().tolist()
+    fig, ax = plt.subplots(figsize=(8, 1 + 0.5 * len(fed)))
+    for k, group in enumerate(groups):
+        colour = (BLUE, RED, *plots.CYCLE)[k % (2 + len(plots.CYCLE))]
+        shift = 0.5 * (k + 0.5) / len(groups) - 0.25
+        for row, name in enumerate(fed):
+            found = table["UAR (%)"][(table.fed == name) & (table["tested on"] == group)]
+            label = None if row else group
+            ax.plot(found, np.full(len(found), row + shift), "o", color=colour, alpha=0.5, clip_on=False, label=label)
+            ax.plot(found.mean(), row + shift, "|", color=colour, markersize=16, markeredgewidth=2, clip_on=False)
+    ax.set_yticks(range(len(fed)), fed)
+    low = np.floor((table["UAR (%)"].min() - 1) / 10) * 10  # all of the scale where much is lost, its end where little
+    ax.set(
+        xlabel="UAR (%); a dot a run, a line their mean",
+        xlim=(low if low >= 70 else 0, 100),
+        ylim=(len(fed) - 0.5, -0.5),
+    )
+    ax.legend(title="tested on", fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))
+    return fig
+
+
 def clips_per_second(table: pd.DataFrame) -> Figure:
     """Clips per second of ways to get features, from ``make benchmark``.
 
@@ -361,6 +387,6 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     function.__name__: function
     for function in (
         *(counts, durations, levels, cues_alone, mfcc_correlation, band_statistics, importance, positions, shuffled),
-        *(game, average_maps, acoustics, sanity, faithfulness, distances, adaptation, segment_lengths),
+        *(game, average_maps, acoustics, sanity, faithfulness, fusion, segment_lengths, distances, adaptation),
     )
 }

@@ -3,6 +3,7 @@
 import http.server
 import json
 import shutil
+import socket
 import threading
 import time
 
@@ -227,3 +228,86 @@ def test_without_a_network_the_remedy_is_said_at_once(hub, monkeypatch):
     with pytest.raises(WeightsError, match=REMEDY.format("LocalEntryNotFoundError", "owner/name")):
         from_pretrained("owner/name")
     assert server.asked == [] and time.monotonic() - start < 5
+
+
+# DenseNet121, as Keras publishes it
+
+
+@pytest.fixture(scope="module")
+def densenet(tmp_path_factory):
+    """A DenseNet121 with weights of its own in a file: (pooled features of two pictures, file)."""
+    keras.utils.set_random_seed(1)
+    whole = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
+    path = tmp_path_factory.mktemp("densenet") / "random.weights.h5"
+    whole.save_weights(path)
+    return run(whole, pictures(2, 32, 32, 3)), path
+
+
+def test_a_densenet_takes_its_weights_from_a_file_below_the_repository(densenet, monkeypatch):
+    features, path = densenet
+    monkeypatch.setattr(checkpoints, "REPOSITORY", path.parent)
+    loaded = checkpoints.densenet121(path.name, (32, 32, 3))
+    np.testing.assert_allclose(run(loaded, pictures(2, 32, 32, 3)), features, atol=1e-5)
+
+
+def test_a_densenet_cut_short_starts_at_random_and_ends_behind_a_dense_block():
+    cut = checkpoints.densenet121(None, (32, 32, 3), n_blocks=2)
+    assert cut.output_shape == (None, 512)
+    joined = cut.layers[-4]  # the last concatenation of the block, then normalised, rectified, averaged
+    assert joined.name == "conv3_block12_concat" and joined.output.shape == (None, 4, 4, 512)
+
+
+def test_a_densenet_has_four_blocks():
+    with pytest.raises(ValueError, match="n_blocks is 5; DenseNet121 has four dense blocks"):
+        checkpoints.densenet121(None, n_blocks=5)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+def test_files_that_are_no_densenet(tmp_path):
+    with pytest.raises(WeightsError, match=r"weights are nowhere\.h5, and there is no such \.h5 file.*include_top"):
+        checkpoints.densenet121("nowhere.h5", (32, 32, 3))
+    small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    small.save_weights(tmp_path / "small.weights.h5")
+    (tmp_path / "text.h5").write_text("version https://git-lfs.github.com/spec/v1")
+    for name in ("small.weights.h5", "text.h5"):
+        with pytest.raises(WeightsError, match=rf"{name} is not of a DenseNet121 without classifier \(\w"):
+            checkpoints.densenet121(tmp_path / name, (32, 32, 3))
+
+
+KERAS_DENSENET = "keras.src.applications.densenet"
+
+
+@pytest.fixture
+def own_keras_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+
+
+def test_imagenet_weights_are_those_that_keras_fetches(densenet, monkeypatch):
+    features, path = densenet
+    asked = []
+    monkeypatch.setattr(
+        f"{KERAS_DENSENET}.file_utils.get_file", lambda name, url, **options: asked.append(url) or str(path)
+    )
+    fetched = checkpoints.densenet121("imagenet", (32, 32, 3))
+    assert asked == [checkpoints.DENSENET_URL], "the address that errors name is Keras' own"
+    np.testing.assert_allclose(run(fetched, pictures(2, 32, 32, 3)), features, atol=1e-5)
+
+
+def test_imagenet_weights_without_a_network(own_keras_home, monkeypatch):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen: connections are refused
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/weights.h5"
+        monkeypatch.setattr(f"{KERAS_DENSENET}.DENSENET121_WEIGHT_PATH_NO_TOP", url)
+        with pytest.raises(WeightsError, match=r"could not be fetched \(URL fetch failure.*save https://.* as weights"):
+            checkpoints.densenet121("imagenet", (32, 32, 3))
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch):
+    answered = threading.Event()
+    monkeypatch.setattr(keras.applications, "DenseNet121", lambda **options: answered.wait(10))
+    start = time.monotonic()
+    with pytest.raises(WeightsError, match=r"could not be fetched \(0\.2 seconds were not enough\)"):
+        checkpoints.densenet121("imagenet", (32, 32, 3), patience=0.2)
+    assert time.monotonic() - start < 5
+    answered.set()

@@ -115,3 +115,20 @@ def test_segment_lengths_have_a_line_a_run_and_a_colour_a_voice():
     assert len({line.get_color() for line in lines}) == 2
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["OAF", "YAF"]
     assert [label.get_text() for label in ax.get_xticklabels()] == order
+
+
+def test_fusion_has_a_dot_a_run_and_the_mean_of_each_group():
+    rows = [(fed, on, uar + k) for fed, uar in (("MFCC", 40), ("both", 60)) for on in ("OAF", "YAF") for k in (0, 10)]
+    fig = measured.fusion(pd.DataFrame(rows, columns=["fed", "tested on", "UAR (%)"]))
+    ax = fig.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["MFCC", "both"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["OAF", "YAF"]
+    dots, means = ax.lines[::2], ax.lines[1::2]
+    assert [sorted(line.get_xdata()) for line in dots] == [[40, 50], [60, 70]] * 2
+    assert [line.get_xdata()[0] for line in means] == [45, 65] * 2
+    assert ax.get_xlim() == (0, 100)
+
+
+def test_fusion_shows_the_end_of_the_scale_where_all_are_near_it():
+    table = pd.DataFrame({"fed": ["MFCC", "both"], "tested on": "known voices", "UAR (%)": [91.2, 99.0]})
+    assert measured.fusion(table).axes[0].get_xlim() == (90, 100)
