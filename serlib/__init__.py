@@ -26,6 +26,7 @@
 ``cards``         claim cards: claimed, the same protocol, an unseen voice, why they differ
 ``trust``         calibration, and limits beyond which no answer is given
 ``predict``       a saved run -> the emotion of any recording, over time
+``litert``        the same without TensorFlow
 ``figures``       tables of scores drawn
 ``measured``      what runs measured beyond predictions, drawn
 ``demo``          a page that hears you

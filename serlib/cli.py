@@ -234,8 +234,7 @@ def predict(
 
     A file that cannot be read costs its own answer only; the command then ends with 1.
     """
-    with _quiet():
-        from serlib import predict as _predict  # loads TensorFlow
+    from serlib import predict as _predict
 
     try:
         for picture in filter(None, (explain, over_time)):
@@ -244,9 +243,7 @@ def predict(
             if not picture.parent.is_dir():
                 raise ValueError(f"{picture} cannot be written: there is no folder {picture.parent}")
         folder = run or _predict.find()
-        with _quiet():
-            recogniser = _predict.load(folder)
-        recogniser = _predict.with_trust(recogniser, folder, data)
+        recogniser = _predict.with_trust(_load(folder, light=explain is None), folder, data)
         answers = [_predict.answer(recogniser, path) for path in recordings]
         read = [answer for answer in answers if answer.error is None]
         if explain and read:
@@ -282,20 +279,31 @@ def demo(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
 ) -> None:
     """Open a page that records or takes a file and shows what a network makes of it; Ctrl+C ends it."""
-    with _quiet():
-        from serlib import demo as _demo
-        from serlib import predict as _predict
+    from serlib import demo as _demo
+    from serlib import predict as _predict
 
     try:
         folder = run or _predict.find()
-        with _quiet():
-            recogniser = _predict.load(folder)
-        recogniser = _predict.with_trust(recogniser, folder, data)
+        recogniser = _predict.with_trust(_load(folder, light=False), folder, data)
         print(f"Open http://{host}:{port} in your browser (Ctrl+C ends it). It asks the network of {folder}.")
         _demo.serve(recogniser, host=host, port=port)
     except (ImportError, OSError, ValueError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error
+
+
+def _load(folder: Path, *, light: bool):
+    """A run to ask, by LiteRT where `light` and possible; maps need Keras."""
+    from serlib import litert, predict
+
+    try:
+        if light:
+            with _quiet():
+                return litert.load(folder)
+    except litert.LiteRTError as error:
+        typer.secho(f"{error}; Keras answers, which takes longer to start.", err=True)
+    with _quiet():
+        return predict.load(folder)
 
 
 @contextlib.contextmanager

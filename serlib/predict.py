@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -73,13 +73,15 @@ class Recogniser:
         return self.features.hertz if self.features.names == ("log_mel",) else None
 
 
-def load(run: str | Path) -> Recogniser:
+def load(run: str | Path, read: Callable[[Path], Any] | None = None) -> Recogniser:
     """Load what a notebook left in its folder.
 
     Parameters
     ----------
     run : path
         Such as ``build/notebooks/06_cnn_lstm``, or a run of the report below ``build/demo/runs``.
+    read : callable, optional
+        Path of ``model.keras`` -> what answers; default: Keras. See `serlib.litert.load`.
 
     Raises
     ------
@@ -89,10 +91,6 @@ def load(run: str | Path) -> Recogniser:
         The run does not say what its model is fed: the 1-D network of notebook 13 gets rows that are changed outside
         of it. Or it describes features that this version does not know.
     """
-    import keras
-
-    from serlib import transformer  # noqa: F401  Keras finds the layers of a saved ViT by name
-
     run = Path(run)
     if not (run / "run.json").is_file() or not (run / "model.keras").is_file():
         raise FileNotFoundError(
@@ -109,8 +107,13 @@ def load(run: str | Path) -> Recogniser:
             f"{run / 'run.json'} describes features that this version does not know ({error}): "
             f"run notebook {USABLE} again"
         ) from error
-    model = keras.saving.load_model(run / "model.keras")
-    return Recogniser(model, record["classes"], wanted, record["corpus"]["name"])
+    if read is None:
+        import keras
+
+        from serlib import transformer  # noqa: F401  Keras finds the layers of a saved ViT by name
+
+        read = keras.saving.load_model
+    return Recogniser(read(run / "model.keras"), record["classes"], wanted, record["corpus"]["name"])
 
 
 def find(root: Path = corpora.REPOSITORY) -> Path:

@@ -7,7 +7,7 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from serlib import corpora, explain, listening, models, plots, predict, records, transformer
+from serlib import corpora, explain, listening, litert, models, plots, predict, records, transformer
 from serlib.cli import Method, app
 from serlib.features import FeatureSet
 
@@ -86,10 +86,10 @@ def test_features_fills_the_cache_and_says_where(data, tmp_path, monkeypatch):
     assert result.exit_code == 1 and "unknown features ['pitch']" in result.stderr
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
     model = models.cnn_lstm(np.random.default_rng(0).normal(-40, 15, size=(4, 32, 16)).astype("float32"), 2)
-    return written(tmp_path / "run", model)
+    return written(tmp_path_factory.mktemp("cli") / "run", model)
 
 
 def written(folder, model):
@@ -115,6 +115,19 @@ def test_predict_names_the_emotion_or_the_remedy(run, tmp_path, tone, monkeypatc
     assert "got a UAR of" in result.stdout
     monkeypatch.setattr(predict, "find", lambda: run)
     assert str(run) in CliRunner().invoke(app, ["predict", str(clip)]).stdout.replace("\n", "")
+
+
+def test_where_litert_cannot_answer_keras_does_and_it_is_said(run, tmp_path, tone, monkeypatch):
+    def refuse(_):
+        raise litert.LiteRTError("no LiteRT")
+
+    clip = tone(tmp_path / "clip.wav")
+    light = ask(run, clip, "--json")
+    monkeypatch.setattr(litert, "load", refuse)
+    by_keras = ask(run, clip, "--json")
+    assert light.stderr == "" and by_keras.stderr == "no LiteRT; Keras answers, which takes longer to start.\n"
+    (one,), (other,) = json.loads(light.stdout), json.loads(by_keras.stdout)
+    assert one["p_anger"] == pytest.approx(other["p_anger"], abs=2e-4) and one["emotion"] == other["emotion"]
 
 
 def test_a_bad_file_costs_its_own_answer_only(run, tmp_path, tone):
@@ -159,7 +172,8 @@ def test_predict_draws_why_or_nothing(run, tmp_path, monkeypatch):
     assert result.exit_code == 1 and "there is no folder" in result.stderr
     frames = keras.Input((32, 16))
     lstm = keras.Model(frames, keras.layers.Dense(2)(keras.layers.LSTM(4)(frames)))
-    result = ask(written(run, lstm), *clips, "--explain", png, "--method", "grad_cam")
+    run = written(tmp_path / "other", lstm)
+    result = ask(run, *clips, "--explain", png, "--method", "grad_cam")
     assert result.exit_code == 1 and "--method smooth_grad" in result.stderr and not png.exists()
     assert result.stdout == "" and len(result.stderr.splitlines()) == 1
     result = ask(run, *clips, "--explain", png)
