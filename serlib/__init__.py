@@ -27,6 +27,7 @@
 ``trust``         calibration, and limits beyond which no answer is given
 ``predict``       a saved run -> the emotion of any recording, over time
 ``litert``        the same without TensorFlow
+``audit``         leaks, looked for in what runs recorded
 ``figures``       tables of scores drawn
 ``measured``      what runs measured beyond predictions, drawn
 ``demo``          a page that hears you

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -376,6 +377,47 @@ def waive(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     print(f"{notebook}: accepted runs of {count} older states of the code, recorded in {predictions / _runs.WAIVERS}")
+
+
+@app.command()
+def audit(
+    what: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folders of runs, or CSVs of a split of your own (data/README.md); default: committed runs."
+        ),
+    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="Of a CSV that does not say it, such as random.")] = None,
+    scales: Annotated[
+        bool, typer.Option("--scales", help="Also compare the scale inside each run's network with its training clips.")
+    ] = False,
+    data: Data = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of tables.")] = False,
+) -> None:
+    """Look for leaks: speakers, texts, sounds or copies that parts of a split share. Exit status 1 where there are."""
+    from serlib import audit as _audit
+
+    found, wrong_scales = [], []
+    for path in what or [_corpora.REPOSITORY / "data" / "predictions"]:
+        try:
+            found.append(_audit.leaks(_audit.read(path, protocol)).assign(path=str(path)))
+            wrong = _audit.scale(path, data) if scales else None
+        except (FileNotFoundError, ValueError) as error:
+            raise typer.BadParameter(str(error)) from error
+        wrong_scales += [{"path": str(path), "shared": wrong, "verdict": _audit.FAULT}] if wrong else []
+    table = pd.concat(found, ignore_index=True)
+    faults = table[table.verdict == _audit.FAULT]
+    if as_json:
+        print(json.dumps([*json.loads(table.to_json(orient="records")), *wrong_scales], indent=1))
+    else:
+        told = [_audit.told(row) for _, row in faults.iterrows()]
+        for line in [*told, *(f"{wrong['path']}: {wrong['shared']}" for wrong in wrong_scales)]:
+            print(f"{_audit.FAULT}: {line}")
+        for line in _audit.summary(table[table.verdict == _audit.ALLOWED]):
+            print(f"{_audit.ALLOWED}: {line}")
+        print(f"{len(faults) + len(wrong_scales)} faults")
+    if len(faults) or wrong_scales:
+        raise typer.Exit(1)
 
 
 def _plots():
