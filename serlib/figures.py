@@ -173,7 +173,7 @@ def printed_epochs(history: pd.DataFrame) -> plt.Figure:
         ax.plot(printed.epoch, 100 * printed[model], "x", color="#CC6677", label="printed")
         ax.set(title=model_name(model), xlabel="epoch", ylim=(0, 102))
     axes[0, 0].set_ylabel("accuracy (%)")
-    axes[0, -1].legend(loc="center right")
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
