@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 
 def confusion(truth: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> np.ndarray:
@@ -161,6 +162,140 @@ def mean_interval(
     total, n_clips = _resampled(sums, n_draws, seed).T
     low, high = np.quantile(total / n_clips, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def permutation_test(
+    a: np.ndarray,
+    b: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray] = uar,
+    *,
+    n_draws: int = 10_000,
+    seed: int = 0,
+) -> float:
+    """How often chance alone would put two models at least this far apart: paired, two-sided, over whole groups.
+
+    Were the two models alike, it would not matter whose answers are called whose, speaker by speaker. So the answers of
+    the two are exchanged for a random half of the groups, many times over.
+
+    Parameters
+    ----------
+    a, b : ndarray of int, shape (n_groups, n_classes, n_classes)
+        Confusion matrices of two models on the same clips, one for each group (speaker, or word).
+    statistic : callable
+        `uar`, `wa` or `macro_f1`.
+    n_draws, seed : int
+
+    Returns
+    -------
+    float
+        p, never below 1 / (n_draws + 1). With few groups it cannot be small: five speakers give 1 / 16 at the least.
+
+    Raises
+    ------
+    ValueError
+        The two were not asked about the same clips.
+
+    References
+    ----------
+    Good, P. (2005). Permutation, parametric and bootstrap tests of hypotheses. Springer.
+    """
+    if a.shape != b.shape or not np.array_equal(a.sum(axis=-1), b.sum(axis=-1)):
+        raise ValueError("a paired test needs the answers of both models about the same clips")
+    swapped = np.random.default_rng(seed).random((n_draws, len(a))) < 0.5
+    moved = np.tensordot(swapped, b - a, axes=1)
+    drawn = np.abs(statistic(a.sum(axis=0) + moved) - statistic(b.sum(axis=0) - moved))
+    measured = np.abs(statistic(a.sum(axis=0)) - statistic(b.sum(axis=0)))
+    return float((1 + np.sum(drawn >= measured - 1e-12)) / (n_draws + 1))
+
+
+def mcnemar(a_right: np.ndarray, b_right: np.ndarray) -> float:
+    """Exact McNemar test of two models on the same clips: p, two-sided.
+
+    Of the clips on which only one is right, each is right on half, were they alike. Clips count as independent, which
+    those of one speaker are not: where speakers are known, prefer `permutation_test`.
+
+    Parameters
+    ----------
+    a_right, b_right : ndarray of bool, shape (n_clips,)
+
+    References
+    ----------
+    McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions or percentages.
+    Psychometrika 12, 153-157.
+    """
+    only_a, only_b = int(np.sum(a_right & ~b_right)), int(np.sum(~a_right & b_right))
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """p values of several tests, adjusted so that the chance of any false finding stays at the level of one.
+
+    Parameters
+    ----------
+    p : sequence of float
+
+    Returns
+    -------
+    ndarray, shape (n_tests,)
+        In the order given.
+
+    References
+    ----------
+    Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scand. J. Statistics 6(2), 65-70.
+    """
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(np.asarray(p, float)[order] * np.arange(len(order), 0, -1)))
+    return adjusted
+
+
+def reliability(p: np.ndarray, right: np.ndarray, n_bins: int = 10) -> pd.DataFrame:
+    """How often answers of a given confidence are right.
+
+    Parameters
+    ----------
+    p : ndarray, shape (n_clips,)
+        Probability of the answer given.
+    right : ndarray of bool, shape (n_clips,)
+    n_bins : int
+        Equal steps of confidence; empty ones are left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns confidence and accuracy (means), clips.
+    """
+    step = np.minimum((np.asarray(p) * n_bins).astype(int), n_bins - 1)
+    table = pd.DataFrame({"confidence": p, "accuracy": np.asarray(right, float)}).groupby(step)
+    return table.mean().assign(clips=table.size()).reset_index(drop=True)
+
+
+def ece(p: np.ndarray, right: np.ndarray, n_bins: int = 10) -> float:
+    """Expected calibration error, 0 to 1: the mean distance of confidence and accuracy over the steps of `reliability`.
+
+    References
+    ----------
+    Guo, C. et al. (2017). On calibration of modern neural networks. Proc. ICML.
+    """
+    table = reliability(p, right, n_bins)
+    return float(np.average(np.abs(table.confidence - table.accuracy), weights=table.clips))
+
+
+def risk_coverage(p: np.ndarray, right: np.ndarray) -> pd.DataFrame:
+    """What is wrong among the answers that are given, if only the surest share is given.
+
+    Returns
+    -------
+    DataFrame
+        One row a clip, surest first: coverage (share answered so far) and risk (share of these that is wrong).
+        Its mean risk is the area under the curve.
+
+    References
+    ----------
+    Geifman, Y. and El-Yaniv, R. (2017). Selective classification for deep neural networks. Proc. NeurIPS.
+    """
+    order, n = np.argsort(-np.asarray(p), kind="stable"), np.arange(1, len(p) + 1)
+    return pd.DataFrame({"coverage": n / len(p), "risk": np.cumsum(~np.asarray(right, bool)[order]) / n})
 
 
 def _resampled(groups: np.ndarray, n_draws: int, seed: int) -> np.ndarray:

@@ -144,3 +144,39 @@ def test_means_have_intervals_over_speakers():
     speakers = np.repeat(["F1", "F2", "M1"], 20)
     low, high = metrics.mean_interval(values, speakers)
     assert low < 0.5 < high and low == pytest.approx(0.2) and high == pytest.approx(0.9)
+
+
+def test_a_permutation_test_swaps_whole_groups():
+    a = np.array([[[8, 2], [1, 9]]] * 8)
+    b = np.array([[[5, 5], [4, 6]]] * 8)
+    p = metrics.permutation_test(a, b)
+    assert p == metrics.permutation_test(b, a)
+    assert p == pytest.approx(2 / 2**8, rel=0.3)  # all groups agree: only swapping none or all is as far apart
+    assert metrics.permutation_test(a, a) == 1
+    assert metrics.permutation_test(a[:2], b[:2]) > 0.4, "two speakers cannot show anything"
+    with pytest.raises(ValueError, match="the same clips"):
+        metrics.permutation_test(a, b + 1)
+
+
+def test_mcnemar_is_a_sign_test_of_the_clips_that_differ():
+    a, b = np.array([1] * 9 + [0] * 5, bool), np.array([0] * 8 + [1] + [0] * 4 + [1], bool)
+    assert metrics.mcnemar(a, b) == pytest.approx(2 * (1 + 9) / 2**9)
+    assert metrics.mcnemar(a, a) == 1
+
+
+def test_holm_is_that_of_its_paper():
+    np.testing.assert_allclose(metrics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(metrics.holm([0.9, 0.8]), [1, 1])
+
+
+def test_calibration_error_is_the_mean_distance():
+    p, right = np.array([0.95] * 10 + [0.55] * 10), np.array([1] * 9 + [0] + [1] * 3 + [0] * 7, bool)
+    assert metrics.ece(p, right) == pytest.approx((0.05 + 0.25) / 2)
+    assert metrics.reliability(p, right).clips.tolist() == [10, 10]
+    assert metrics.ece(np.ones(4), np.ones(4, bool)) == 0
+
+
+def test_risk_falls_with_coverage_where_confidence_tells():
+    table = metrics.risk_coverage(np.array([0.9, 0.6, 0.8, 0.5]), np.array([True, False, True, True]))
+    assert table.coverage.tolist() == [0.25, 0.5, 0.75, 1]
+    np.testing.assert_allclose(table.risk, [0, 0, 1 / 3, 1 / 4])
