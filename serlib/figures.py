@@ -226,3 +226,30 @@ def fed(table: pd.DataFrame) -> plt.Figure:
         ax.label_outer()
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return fig
+
+
+def comparisons(table: pd.DataFrame) -> plt.Figure:
+    """Differences in UAR of all pairs, row minus column; in brackets where chance would give as much.
+
+    `table` is from `scoring.compare`, of one corpus, sample and protocol; chance is judged by p_holm at 5 %.
+    """
+    names = list(dict.fromkeys([*table.a, *table.b]))
+    short = [name.partition(" (")[0] for name in names]
+    image = np.full((len(names), len(names)), np.nan)
+    image[table.b.map(names.index), table.a.map(names.index)] = -table.difference
+    fig, ax = plt.subplots(figsize=(2.6 + 0.62 * len(names), 1.6 + 0.42 * len(names)))
+    widest = max(1.0, float(np.nanmax(np.abs(image))))
+    mesh = ax.imshow(image, vmin=-widest, vmax=widest, cmap="PuOr", aspect="auto")
+    for pair in table.itertuples():
+        column, row, value = names.index(pair.a), names.index(pair.b), -pair.difference
+        sure = pair.p_holm < 0.05
+        colour = "white" if abs(value) > 0.6 * widest else "black"
+        ax.text(
+            column, row, f"{value:+.1f}" if sure else f"({value:+.1f})", ha="center", va="center", color=colour, size=8
+        )
+    ax.set_xticks(range(len(names) - 1), short[:-1], rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(1, len(names)), short[1:])
+    ax.set(xlim=(-0.5, len(names) - 1.5), ylim=(len(names) - 0.5, 0.5))
+    ax.spines[:].set_visible(False)
+    fig.colorbar(mesh, label="UAR of the row minus the column (points)", shrink=0.7)
+    return fig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,9 +98,13 @@ def confusions(predictions: pd.DataFrame, group: str | list[str] | None = None) 
     classes : list of str
     """
     classes = sorted(set(predictions.emotion) | set(predictions.predicted))
-    parts = [predictions] if group is None else [part for _, part in predictions.groupby(group)]
-    counts = np.stack([metrics.confusion(p.emotion.tolist(), p.predicted.tolist(), classes) for p in parts])
-    return (counts[0] if group is None else counts), classes
+    if group is None:
+        return metrics.confusion(predictions.emotion.tolist(), predictions.predicted.tolist(), classes), classes
+    groups = predictions.groupby(group)
+    at = (groups.ngroup(), *(pd.Categorical(predictions[c], classes).codes for c in ("emotion", "predicted")))
+    counts = np.zeros((groups.ngroups, len(classes), len(classes)), int)
+    np.add.at(counts, tuple(np.asarray(rows)[at[0] >= 0] for rows in at), 1)  # rows without a group count nowhere
+    return counts, classes
 
 
 def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
@@ -208,6 +213,66 @@ def fed(predictions: pd.DataFrame) -> pd.DataFrame:
     chosen = predictions.query(f"{plain} and recipe == 'default' and condition == 'clean'")
     several = chosen.groupby(["train_corpora", "sample", "model"]).features.transform("nunique") > 1
     return scores(chosen[several], on)
+
+
+def compare(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Every two results on one corpus under one protocol: their difference in UAR, and what chance would give.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each pair that answered about the same clips under the same seeds; columns train_corpora, sample,
+        protocol, a, b (plain names), difference (points of UAR, a minus b) with its 95 % interval low to high, over
+        (what interval and test draw, see `scores`), groups (how many), p (`metrics.permutation_test`), p_holm (adjusted
+        for all pairs of this corpus and protocol) and p_mcnemar (of the lowest seed that both have).
+    """
+    rows = []
+    of = ["train_corpora", "sample", "protocol"]
+    for on, part in predictions.query(RESULTS).groupby(of, sort=False):
+        models = part[["model", "start"]].drop_duplicates().sort_values(["model", "start"], key=_course_order)
+        answers = {
+            (model, start): part[(part.model == model) & (part.start == start)].set_index(
+                ["seed", "corpus", "utterance"]
+            )
+            for model, start in models.itertuples(index=False)
+        }
+        pairs = []
+        for one, other in itertools.combinations(answers, 2):
+            shared = answers[one].index.intersection(answers[other].index)
+            if shared.empty:
+                continue
+            a, b = (answers[name].loc[shared].reset_index() for name in (one, other))
+            unit, columns = _interval_over(a)
+            first = a.seed == a.seed.min()
+            right_a, right_b = ((t.emotion == t.predicted)[first].to_numpy() for t in (a, b))
+            pairs.append(
+                dict(zip(of, on, strict=True))
+                | {"a": model_name(*one), "b": model_name(*other), **_difference(a, b, columns), "over": unit}
+                | {"p_mcnemar": metrics.mcnemar(right_a, right_b)}
+            )
+        adjusted = metrics.holm([pair["p"] for pair in pairs])
+        rows += [pair | {"p_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]
+    columns = [*of, "a", "b", "difference", "low", "high", "over", "groups", "p", "p_holm", "p_mcnemar"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _difference(a: pd.DataFrame, b: pd.DataFrame, columns: list[str]) -> dict[str, float]:
+    """UAR of two tables of answers about the same clips: the difference, its interval and p, drawing `columns`."""
+    both = pd.concat([a.assign(of=0), b.assign(of=1)], ignore_index=True)
+    counts, _ = confusions(both, [*columns, "of"] if columns else ["of"])
+    counts = counts.reshape(-1, 2, *counts.shape[1:])  # (n_groups, 2, n_classes, n_classes)
+
+    def gap(counts):
+        return 100 * (metrics.uar(counts[..., 0, :, :]) - metrics.uar(counts[..., 1, :, :]))
+
+    low, high = metrics.interval(counts, gap)
+    p = metrics.permutation_test(counts[:, 0], counts[:, 1])
+    return {"difference": gap(counts.sum(axis=0)), "low": low, "high": high, "groups": len(counts), "p": p}
 
 
 def unseen_columns(table: pd.DataFrame) -> dict[str, str]:

@@ -57,3 +57,16 @@ def test_our_bars_follow_those_that_are_printed():
 def test_a_row_for_what_models_are_fed():
     fig = figures.fed(scoring.fed(pd.concat([some(), some().assign(features="mfcc+chroma", role="ablation")])))
     assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["log-mel", "MFCC, chroma"]
+
+
+def test_a_cell_for_every_pair_and_brackets_around_chance():
+    table = pd.DataFrame({"a": ["CNN", "CNN", "LSTM"], "b": ["LSTM", "ViT", "ViT"], "difference": [-3.0, 20.0, 23.0]})
+    fig = figures.comparisons(table.assign(p_holm=[0.4, 0.01, 0.001]))
+    told = {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in fig.axes[0].texts}
+    assert told == {(1, 0): "(+3.0)", (2, 0): "-20.0", (2, 1): "-23.0"}
+    image = fig.axes[0].images[0].get_array()
+    assert (
+        image[1, 0] == 3
+        and image[2, 1] == -23
+        and [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["LSTM", "ViT"]
+    )

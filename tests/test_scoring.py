@@ -170,3 +170,21 @@ def test_what_models_are_fed_is_compared_where_there_are_several_kinds():
     both = pd.concat([some(), some().assign(features="mfcc", role="ablation")])
     table = scoring.fed(pd.concat([both, both.assign(model="svm", recipe="adapted")]))
     assert set(table.model) == {"cnn"} and set(table.features) == {"log_mel", "mfcc"} and len(table) == 4
+
+
+def test_two_models_are_compared_on_the_clips_that_both_answered():
+    better = pd.concat([rows("speaker_independent", f"S{k}", 18, 2) for k in range(6)])
+    worse = pd.concat([rows("speaker_independent", f"S{k}", 10, 10, model="vit") for k in range(8)])
+    (pair,) = scoring.compare(pd.concat([better, worse])).to_dict("records")
+    assert (pair["a"], pair["b"], pair["over"], pair["groups"]) == ("CNN", "ViT", "speaker", 6)
+    assert pair["difference"] == pytest.approx(40) and pair["low"] == pair["high"] == pytest.approx(40)
+    assert pair["p"] == pair["p_holm"] == pytest.approx(2 / 2**6, rel=0.2) and pair["p_mcnemar"] < 1e-6
+
+
+def test_more_pairs_need_more_evidence():
+    tables = [rows("speaker_independent", f"S{k}", 18, 2, model=m) for k in range(6) for m in ("cnn", "vit", "lstm")]
+    tables = pd.concat(tables)
+    tables.loc[tables.model == "vit", "predicted"] = "anger"
+    table = scoring.compare(tables)
+    assert len(table) == 3 and (table.p_holm >= table.p).all() and table.p.min() < 0.05 < table.p_holm.min()
+    assert scoring.compare(some()).empty
