@@ -29,9 +29,10 @@ def cards(predictions: pd.DataFrame, systems: pd.DataFrame | None = None) -> pd.
         corpus, the words are of the synthetic corpus and say so, or they say which command fills the cell.
     """
     findings = pd.DataFrame(claims.audit())
+    trained = predictions.query("role in ['result', 'ablation'] and label_share == 1 and condition == 'clean'")
     rows = []
     for system in (claims.systems() if systems is None else systems).itertuples():
-        of_system = predictions
+        of_system = trained
         for name in ("model", "start", "task", "recipe", "features"):
             of_system = of_system[of_system[name] == getattr(system, name)]
         own = of_system[(of_system.train_corpora == system.corpus) & (of_system["sample"] == system.sample)]

@@ -33,6 +33,12 @@ def test_another_recipe_or_features_is_another_system():
         assert card(some(), **other)["same protocol"].startswith("not run: `make report PROFILE=full`")
 
 
+def test_other_roles_and_fewer_labels_are_no_part_of_a_card():
+    others = [{"role": "explained"}, {"label_share": 0.1}, {"condition": "white_10_dB"}]
+    more = pd.concat([some(), *(rows("random", "OAF", 0, 20, seed=3, **other) for other in others)])
+    assert card(more).equals(card(some()))
+
+
 def test_where_no_claimed_corpus_is_there_the_synthetic_one_answers_and_says_so():
     stands_in = card(some().assign(train_corpora="mini"))
     assert stands_in["same protocol"].startswith("mini: WA 95.0") and stands_in["unseen speakers"].startswith(
