@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from serlib import corpora, pages, provenance, records, runs, scoring
+from serlib import corpora, findings, pages, provenance, records, runs
 
 PROFILE = config.get("profile", "demo")
 BUILD = f"build/{PROFILE}"
@@ -36,7 +36,7 @@ def analyse(executed, log, predictions, figures):
         folders = f"-p predictions_dir {predictions} -p figures_dir {figures}"
         shell(f"{PAPERMILL} notebooks/{notebook}.ipynb {path} {folders} >> {log} 2>&1")
     if predictions == "data/predictions":
-        scoring.update_readme(records.read(Path(predictions)))
+        findings.update_readme(records.read(Path(predictions)))
 
 
 onstart:

@@ -25,6 +25,8 @@
 ``scoring``       predictions -> tables of scores
 ``cards``         claim cards: claimed, the same protocol, an unseen voice, why they differ
 ``trust``         calibration, and limits beyond which no answer is given
+``reliability``   predictions -> calibration, what silence buys, scores by gender and age; listeners
+``findings``      sentences of README and report, numbers filled in
 ``predict``       a saved run -> the emotion of any recording, over time
 ``litert``        the same without TensorFlow
 ``audit``         leaks, looked for in what runs recorded

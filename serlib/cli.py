@@ -97,7 +97,7 @@ def splits(
     seed: Annotated[int, typer.Option(help="Moves the random draws; that of the committed files is 1.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: data/splits.", file_okay=False)] = None,
 ) -> None:
-    """Write the splits of every corpus found, one CSV of utterance, fold and part for each protocol."""
+    """Write the splits of every corpus found, one CSV of utterance, fold and part for each protocol; and who speaks."""
     if not names:
         names = _corpora.available(data)
         names += [POOL] if set(POOL.split("+")) <= set(names) else []
@@ -114,6 +114,11 @@ def splits(
         print(corpus)
         if missing := _incomplete(corpus):
             print(f"  {missing}: other clips make other splits")
+        if "+" not in corpus.name:
+            path = out / f"{corpus.name}_speakers.csv"
+            speakers = corpus.utterances[["corpus", "speaker", "gender", "age"]].drop_duplicates("speaker")
+            speakers.sort_values("speaker").to_csv(path, index=False, lineterminator="\n")
+            print(f"  {path}")
         for protocol in _protocols(corpus.name):
             try:
                 made = _splits.make(corpus.utterances, protocol, seed=seed)

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from serlib import claims, metrics, plots
+from serlib import claims, metrics, plots, reliability
 from serlib.scoring import PLAIN, confusions, features_name, model_name, protocols_of, scores, title, unseen_columns
 
 PALETTE = ("#888888", "#CC6677", "#332288", "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
@@ -122,11 +122,13 @@ def label_shares(table: pd.DataFrame) -> plt.Figure:
 def by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     """UAR of models trained on a pool, for the clips of each of its corpora, one panel a protocol; figure and table.
 
-    A corpus's UAR is over its own emotions; the dotted line in its row is one over their number.
+    A corpus's UAR is over its own emotions; the dotted line in its row is one over their number. Where the raters of a
+    release are known, a black cross is the UAR of the emotion that most of them heard in the voice.
     """
     table = scores(predictions, ["protocol", "model", "start", "corpus"])
     corpora = sorted(set(table.corpus), reverse=True)
     n_emotions = predictions.groupby("corpus").emotion.nunique()
+    heard = reliability.listeners().query("corpus in @corpora")
     protocols = protocols_of(table)
     fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.6 + 0.5 * len(corpora)), squeeze=False)
     for ax, protocol in zip(axes[0], protocols, strict=True):
@@ -139,6 +141,11 @@ def by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         ):
             rows = part.corpus.map(corpora.index) + shift
             ax.scatter(part.uar, rows, s=40, marker=marker, color=colour, label=model_name(model, start), zorder=3)
+        if len(heard):
+            places = heard.corpus.map(corpora.index)
+            ax.scatter(
+                heard.uar, places, s=60, marker="x", color="black", label="most listeners, voice alone", zorder=4
+            )
         ax.set_yticks(range(len(corpora)), [title(name) for name in corpora])
         ax.set(title=PLAIN[protocol], xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.5, len(corpora) - 0.5))
         ax.label_outer()
@@ -252,4 +259,80 @@ def comparisons(table: pd.DataFrame) -> plt.Figure:
     ax.set(xlim=(-0.5, len(names) - 1.5), ylim=(len(names) - 0.5, 0.5))
     ax.spines[:].set_visible(False)
     fig.colorbar(mesh, label="UAR of the row minus the column (points)", shrink=0.7)
+    return fig
+
+
+def calibration(table: pd.DataFrame) -> plt.Figure:
+    """How sure networks are and how often they are right, a panel a protocol; `table` is from
+    `serlib.reliability.calibration`, of one corpus and sample."""
+    protocols = protocols_of(table)
+    models = table[["model", "start"]].drop_duplicates().apply(tuple, axis=1).tolist()
+    fig, axes = plt.subplots(
+        1, len(protocols), figsize=(4.2 + 3.2 * len(protocols), 1.7 + 0.36 * len(models)), squeeze=False
+    )
+    for ax, protocol in zip(axes[0], protocols, strict=True):
+        part = table[table.protocol == protocol]
+        rows = [models.index(pair) for pair in zip(part.model, part.start, strict=True)]
+        ax.hlines(rows, part.wa, part.confidence, color="#BBBBBB", linewidth=3, zorder=1)
+        ax.scatter(part.wa, rows, s=50, color="#332288", label="right", zorder=3)
+        ax.scatter(part.confidence, rows, s=50, marker="D", color="#CC6677", label="sure, as it comes", zorder=2)
+        cooled = part.confidence_cooled
+        ax.scatter(cooled, rows, s=60, marker="|", color="black", label="sure, after the temperature", zorder=4)
+        ax.set_yticks(range(len(models)), [model_name(*pair) for pair in models])
+        ax.set(title=PLAIN[protocol], xlabel="share of clips right, mean probability (%)", xlim=(0, 102))
+        ax.set_ylim(len(models) - 0.5, -0.5)
+        ax.label_outer()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    return fig
+
+
+def relied_on(answers: pd.DataFrame) -> plt.Figure:
+    """Reliability before and after the temperature, and what is wrong among the surest answers; one line a network.
+
+    The network that is right most often stands out; `answers` are from `serlib.reliability.calibrated`, of one corpus,
+    sample and protocol.
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(11, 3.6))
+    best = answers.groupby(["model", "start"]).right.mean().idxmax()
+    for pair, part in answers.groupby(["model", "start"], sort=False):
+        drawn = {"color": "#CC3311", "linewidth": 2, "zorder": 3} if pair == best else {"color": "#BBBBBB"}
+        drawn |= {"label": model_name(*pair)} if pair == best else {}
+        for ax, column in zip(axes, ("p", "p_cooled"), strict=False):
+            steps = metrics.reliability(part[column].to_numpy(), part.right.to_numpy()).query("clips >= 20")
+            ax.plot(100 * steps.confidence, 100 * steps.accuracy, marker=".", **drawn)
+        curve = metrics.risk_coverage(part.p_cooled.to_numpy(), part.right.to_numpy())
+        axes[2].plot(100 * curve.coverage, 100 * curve.risk, **drawn)
+    for ax, name in zip(axes, ("as it comes", "after the temperature"), strict=False):
+        ax.plot([0, 100], [0, 100], color="black", linestyle=":", linewidth=1)
+        ax.set(title=name, xlabel="probability of the answer (%)", xlim=(0, 102), ylim=(0, 102))
+    axes[0].set_ylabel("right (%)")
+    axes[2].set(title="only the surest answers", xlabel="answers given (%)", ylabel="wrong among them (%)")
+    axes[2].set(xlim=(0, 102), ylim=(0, 102))
+    handles, labels = axes[0].get_legend_handles_labels()
+    others = plt.Line2D([], [], color="#BBBBBB")
+    fig.legend([*handles, others], [*labels, "other models"], loc="outside lower center", ncols=2, fontsize="small")
+    return fig
+
+
+def groups(table: pd.DataFrame) -> plt.Figure:
+    """UAR on unseen speakers by gender and by age, with intervals over speakers; `table` is from
+    `serlib.reliability.groups`, of one corpus and sample."""
+    kinds = list(dict.fromkeys(table.by))
+    models = table[["model", "start"]].drop_duplicates().apply(tuple, axis=1).tolist()
+    fig, axes = plt.subplots(1, len(kinds), figsize=(4.2 + 3.2 * len(kinds), 2 + 0.5 * len(models)), squeeze=False)
+    for ax, kind in zip(axes[0], kinds, strict=True):
+        of = table[table.by == kind]
+        names = list(dict.fromkeys(of.group))
+        for name, shift, marker, colour in zip(
+            names, np.linspace(-0.2, 0.2, len(names)), "osv", ("#332288", "#CC6677", "#117733"), strict=False
+        ):
+            part = of[of.group == name]
+            rows = np.array([models.index(pair) for pair in zip(part.model, part.start, strict=True)]) + shift
+            reach = [part.uar - part.uar_low, part.uar_high - part.uar]
+            label = f"{name} ({part.speakers.max()} speakers)"
+            ax.errorbar(part.uar, rows, xerr=reach, fmt=marker, color=colour, linewidth=1, label=label)
+        ax.set_yticks(range(len(models)), [model_name(*pair) for pair in models])
+        ax.set(title=f"by {kind}", xlabel="UAR (%)", xlim=(0, 102), ylim=(len(models) - 0.5, -0.5))
+        ax.legend(loc="lower right", fontsize="small")
+        ax.label_outer()
     return fig

@@ -6,6 +6,7 @@ shape (..., n_classes, n_classes), and ignore classes that never occur.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -87,6 +88,7 @@ def interval(
     groups: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray] = uar,
     *,
+    seeds: bool = False,
     level: float = 0.95,
     n_draws: int = 2000,
     seed: int = 0,
@@ -94,14 +96,18 @@ def interval(
     """Percentile bootstrap interval that draws whole groups (speakers, words), never single clips.
 
     Clips of one speaker err together; drawing clips would pretend that they are independent and give intervals that
-    are far too short.
+    are far too short. Where a model was trained several times, its seeds are drawn anew too, whatever group they meet
+    (Owen's pigeonhole bootstrap): the interval then holds both how far another group and how far another training may
+    lie away.
 
     Parameters
     ----------
     groups : ndarray of int, shape (n_groups, n_classes, n_classes)
-        One confusion matrix for each group.
+        One confusion matrix for each group; with `seeds`, shape (n_groups, n_seeds, n_classes, n_classes).
     statistic : callable
         `uar`, `wa` or `macro_f1`.
+    seeds : bool
+        Whether the second axis of `groups` are seeds, to be drawn as well. One seed says nothing about others.
     level : float
         Coverage wanted.
     n_draws, seed : int
@@ -115,11 +121,20 @@ def interval(
     ----------
     Ferrer, L. and Riera, P. Confidence intervals for evaluation in machine learning,
     https://github.com/luferrer/ConfidenceIntervals.
+    Owen, A. B. (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1(2), 386-411.
     """
     if len(groups) < 2:
         return np.nan, np.nan
-    drawn = statistic(_resampled(groups, n_draws, seed))
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    drawn = _resampled(groups, n_draws, seed)
+    if seeds:
+        n = groups.shape[1]
+        times = np.random.default_rng([seed, 1]).multinomial(n, np.full(n, 1 / n), size=n_draws)
+        drawn = np.einsum("ds,ds...->d...", times, drawn)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # a draw of groups that none of the drawn seeds tested is left out
+        low, high = np.nanquantile(statistic(drawn), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -14,7 +14,9 @@ from serlib.corpora import REPOSITORY
 
 #: Modules that read what runs have written, or draw, and this one, which names them: they cannot change what a run
 #: finds, so a new colour does not cost hours.
-DOWNSTREAM = frozenset({"cards", "claims", "plots", "provenance", "scoring", "figures", "measured", "pages"})
+DOWNSTREAM = frozenset(
+    {"cards", "claims", "figures", "findings", "measured", "pages", "plots", "provenance", "reliability", "scoring"}
+)
 
 
 @dataclass

@@ -1,17 +1,15 @@
-"""Predictions -> tables of scores, the README's among them."""
+"""Predictions -> tables of scores."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from serlib import claims, metrics
-from serlib.corpora import REPOSITORY
 from serlib.records import ABOUT
 from serlib.sources import SOURCES
 from serlib.splits import PROTOCOLS
@@ -89,21 +87,28 @@ def protocols_of(table: pd.DataFrame) -> list[str]:
     return [protocol for protocol in PROTOCOLS if protocol in set(table.protocol)]
 
 
-def confusions(predictions: pd.DataFrame, group: str | list[str] | None = None) -> tuple[np.ndarray, list[str]]:
-    """Confusion matrix of some predictions, or one for each value of the column `group`, and the classes.
+def confusions(predictions: pd.DataFrame, *axes: str | list[str]) -> tuple[np.ndarray, list[str]]:
+    """Confusion matrix of some predictions, or one for each value of a column, or each meeting of several.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+    axes : str or list of str
+        Each is a column, or columns whose values together make one.
 
     Returns
     -------
-    counts : ndarray of int, shape (n_classes, n_classes) or (n_groups, n_classes, n_classes)
+    counts : ndarray of int, shape (n_classes, n_classes), with the length of each axis before
+        Values that do not meet have zeros; rows without a value count nowhere.
     classes : list of str
     """
     classes = sorted(set(predictions.emotion) | set(predictions.predicted))
-    if group is None:
-        return metrics.confusion(predictions.emotion.tolist(), predictions.predicted.tolist(), classes), classes
-    groups = predictions.groupby(group)
-    at = (groups.ngroup(), *(pd.Categorical(predictions[c], classes).codes for c in ("emotion", "predicted")))
-    counts = np.zeros((groups.ngroups, len(classes), len(classes)), int)
-    np.add.at(counts, tuple(np.asarray(rows)[at[0] >= 0] for rows in at), 1)  # rows without a group count nowhere
+    groups = [predictions.groupby(axis) for axis in axes]
+    at = [group.ngroup() for group in groups]
+    at += [pd.Categorical(predictions[c], classes).codes for c in ("emotion", "predicted")]
+    known = np.all([np.asarray(rows) >= 0 for rows in at], axis=0)
+    counts = np.zeros((*(group.ngroups for group in groups), len(classes), len(classes)), int)
+    np.add.at(counts, tuple(np.asarray(rows)[known] for rows in at), 1)
     return counts, classes
 
 
@@ -111,7 +116,8 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
     """UAR, WA and macro-F1 in per cent, pooled over seeds and folds, with an interval and the spread over seeds.
 
     The interval is a bootstrap over test speakers; with fewer than three of them, over texts, and then it says nothing
-    about other speakers (column ``interval_over``). Where texts are not known either, there is none.
+    about other speakers (column ``interval_over``). Where texts are not known either, there is none. Seeds, where there
+    are several, are drawn too (`serlib.metrics.interval`).
 
     Parameters
     ----------
@@ -135,7 +141,7 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
             for bound in (min, max)
         }
         unit, columns = _interval_over(part)
-        low, high = metrics.interval(confusions(part, columns)[0]) if unit else (np.nan, np.nan)
+        low, high = metrics.interval(confusions(part, columns, "seed")[0], seeds=True) if unit else (np.nan, np.nan)
         rows.append(
             dict(zip(by, key, strict=True))
             | {"seeds": part.seed.nunique(), "utterances": part.utterance.nunique()}
@@ -146,7 +152,7 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
             | {"constant_wa": 100 * metrics.constant_wa(counts)}
         )
     table = pd.DataFrame(rows, columns=[*by, *SCORES])
-    return table.sort_values("model", key=_course_order, kind="stable", ignore_index=True) if "model" in by else table
+    return table.sort_values("model", key=course_order, kind="stable", ignore_index=True) if "model" in by else table
 
 
 def _interval_over(predictions: pd.DataFrame) -> tuple[str | None, list[str]]:
@@ -159,7 +165,7 @@ def _interval_over(predictions: pd.DataFrame) -> tuple[str | None, list[str]]:
     return ("text", ["corpus", "text"]) if predictions.text.notna().all() else (None, [])
 
 
-def _course_order(models: pd.Series) -> pd.Series:
+def course_order(models: pd.Series) -> pd.Series:
     """Sort key: the order of `MODELS` and `STARTS`, then any others."""
     return models.map({name: k for k, name in enumerate((*STARTS, *MODELS))}).fillna(len(MODELS) + len(STARTS))
 
@@ -182,7 +188,7 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
     chosen = predictions.query(RESULTS).query("sample == @sample and train_corpora == @corpus")
     claimed = claims.systems().query("corpus == @corpus and sample == @sample and task == 'emotion'").set_index(on)
     random = scores(chosen.query("protocol == 'random'"), on).set_index(on)
-    models = chosen[on].drop_duplicates().sort_values(on, key=_course_order)
+    models = chosen[on].drop_duplicates().sort_values(on, key=course_order)
     table = pd.DataFrame(index=pd.MultiIndex.from_frame(models))
     table["claim_wa"] = claimed.wa
     table["source"] = claimed.source
@@ -234,7 +240,7 @@ def compare(predictions: pd.DataFrame) -> pd.DataFrame:
     rows = []
     of = ["train_corpora", "sample", "protocol"]
     for on, part in predictions.query(RESULTS).groupby(of, sort=False):
-        models = part[["model", "start"]].drop_duplicates().sort_values(["model", "start"], key=_course_order)
+        models = part[["model", "start"]].drop_duplicates().sort_values(["model", "start"], key=course_order)
         answers = {
             (model, start): part[(part.model == model) & (part.start == start)].set_index(
                 ["seed", "corpus", "utterance"]
@@ -262,17 +268,18 @@ def compare(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _difference(a: pd.DataFrame, b: pd.DataFrame, columns: list[str]) -> dict[str, float]:
-    """UAR of two tables of answers about the same clips: the difference, its interval and p, drawing `columns`."""
-    both = pd.concat([a.assign(of=0), b.assign(of=1)], ignore_index=True)
-    counts, _ = confusions(both, [*columns, "of"] if columns else ["of"])
-    counts = counts.reshape(-1, 2, *counts.shape[1:])  # (n_groups, 2, n_classes, n_classes)
+    """UAR of two tables of answers about the same clips: the difference, its interval (drawing `columns` and seeds) and
+    p (drawing `columns`)."""
+    both = pd.concat([a.assign(of=0, all=0), b.assign(of=1, all=0)], ignore_index=True)
+    counts, _ = confusions(both, columns or "all", "seed", "of")  # (n_groups, n_seeds, 2, n_classes, n_classes)
 
     def gap(counts):
         return 100 * (metrics.uar(counts[..., 0, :, :]) - metrics.uar(counts[..., 1, :, :]))
 
-    low, high = metrics.interval(counts, gap)
-    p = metrics.permutation_test(counts[:, 0], counts[:, 1])
-    return {"difference": gap(counts.sum(axis=0)), "low": low, "high": high, "groups": len(counts), "p": p}
+    low, high = metrics.interval(counts, gap, seeds=True)
+    of_groups = counts.sum(axis=1)
+    p = metrics.permutation_test(of_groups[:, 0], of_groups[:, 1])
+    return {"difference": gap(counts.sum(axis=(0, 1))), "low": low, "high": high, "groups": len(counts), "p": p}
 
 
 def unseen_columns(table: pd.DataFrame) -> dict[str, str]:
@@ -312,30 +319,6 @@ def markdown(table: pd.DataFrame) -> str:
     constant += [f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(unseen))
     lines.append(["*constant answer*", "–", *constant])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def update_readme(predictions: pd.DataFrame, readme: Path = REPOSITORY / "README.md") -> None:
-    """Put results tables between the README's pairs of ``<!-- results tess -->`` marks, named by `label`.
-
-    Raises
-    ------
-    ValueError
-        A mark has no second one, or names no results.
-    """
-    tables = {label(*on): on for on in trained(predictions)}
-    text = readme.read_text()
-    marks = re.findall(r"<!-- results (\S+) -->", text)
-    wrong = [mark for mark in marks if marks.count(mark) != 2 or mark not in tables]
-    if wrong or not marks:
-        raise ValueError(
-            f"{readme} needs pairs of marks <!-- results NAME --> to put tables between; NAME may be "
-            f"{', '.join(tables)}. It has {', '.join(marks) or 'none'}"
-        )
-    for name in dict.fromkeys(marks):
-        mark = f"<!-- results {name} -->"
-        before, _, after = text.split(mark)
-        text = f"{before}{mark}\n{markdown(results(predictions, *tables[name]))}\n{mark}{after}"
-    readme.write_text(text)
 
 
 def trained(predictions: pd.DataFrame) -> list[tuple[str, str]]:
@@ -389,17 +372,15 @@ def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
         if clips[0] != clips[1] or any(one.duplicated(["seed", "utterance"]).any() for one in starts):
             raise ValueError(f"{key}: the two starts were not tested on the same clips, each once")
 
-        def of_starts(*group):
-            counts, _ = confusions(part, ["start", *group])  # noqa: B023  used within this turn of the loop
-            return counts.reshape(2, -1, *counts.shape[1:]).swapaxes(0, 1)  # (n_groups, 2, n_classes, n_classes)
-
         def gain(counts):
             return 100 * (metrics.uar(counts[..., 0, :, :]) - metrics.uar(counts[..., 1, :, :]))
 
         unit, columns = _interval_over(part)
-        by_seed = of_starts("seed")
+        by_seed, _ = confusions(part, "seed", "start")  # pretrained, scratch: in the order of the alphabet
         whole, gains = 100 * metrics.uar(by_seed.sum(axis=0)), gain(by_seed)
-        low, high = metrics.interval(of_starts(*columns), gain) if unit else (np.nan, np.nan)
+        low = high = np.nan
+        if unit:
+            low, high = metrics.interval(confusions(part, columns, "seed", "start")[0], gain, seeds=True)
         found = {"seeds": part.seed.nunique(), "uar_pretrained": whole[0], "uar_scratch": whole[1]}
         found |= {"gain": whole[0] - whole[1], "gain_low": low, "gain_high": high, "interval_over": unit}
         found |= {"gain_seed_min": gains.min(), "gain_seed_max": gains.max()}

@@ -168,6 +168,36 @@ def _cremad_actors(folder: Path, rows: list[Row]) -> list[Problem]:
     return [Problem(tables[0], f"lacks {', '.join(unknown)}: gender and age stay unknown", "kept")] if unknown else []
 
 
+def cremad_listeners(summary: Path) -> pd.DataFrame:
+    """What the raters of CREMA-D heard in the voice alone, about ten of them a clip.
+
+    Parameters
+    ----------
+    summary : Path
+        ``processedResults/summaryTable.csv`` of the release: the emotion with most votes for each clip, several where
+        they are as many, which share the clip here.
+
+    Returns
+    -------
+    DataFrame
+        Columns corpus, true, heard (plain names of emotions), clips.
+
+    References
+    ----------
+    Cao, H. et al. (2014). CREMA-D: Crowd-sourced emotional multimodal actors dataset. IEEE Trans. Affective Computing
+    5(4), 377-390.
+    """
+    labels = SOURCES["cremad"].labels
+    votes = pd.read_csv(summary, dtype=str, keep_default_na=False)[["FileName", "VoiceVote"]]
+    heard = votes.VoiceVote.str.split(":")
+    table = votes.assign(true=votes.FileName.str.split("_").str[2], heard=heard, clips=1 / heard.str.len())
+    table = table.explode("heard")
+    letters = {label[0].upper(): emotion for label, emotion in labels.items()}
+    table = table.assign(true=table.true.str.lower().map(labels), heard=table.heard.map(letters))
+    counts = table.groupby(["true", "heard"], as_index=False).clips.sum()
+    return counts.assign(clips=counts.clips.round(3), corpus="cremad")[["corpus", "true", "heard", "clips"]]
+
+
 def _savee(match: re.Match[str]) -> Row:
     speaker, label = match["speaker"].upper(), match["label"].lower()
     text = f"{label}{match['number']}"  # numbers count within an emotion: a04 and d04 are different sentences

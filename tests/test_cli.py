@@ -3,6 +3,7 @@ import json
 import keras
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile as sf
 from typer.testing import CliRunner
@@ -56,8 +57,15 @@ def test_splits_are_written_and_named(data, tone, tmp_path):
     result = CliRunner().invoke(app, ["splits", "--data", str(data), "--out", str(tmp_path / "out")])
     assert result.exit_code == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {name for name in written if "mini" not in name} == {"savee_random.csv", "savee_speaker_independent.csv"}
-    assert len(written) == 6 and all(str(tmp_path / "out" / name) in result.stdout for name in written)
+    of_savee = {"savee_random.csv", "savee_speaker_independent.csv", "savee_speakers.csv"}
+    assert {name for name in written if name.startswith("savee")} == of_savee
+    assert pd.read_csv(tmp_path / "out" / "savee_speakers.csv").to_dict("list") == {
+        "corpus": ["savee"] * 3,
+        "speaker": ["DC", "JE", "JK"],
+        "gender": ["male"] * 3,
+        "age": [np.nan] * 3,
+    }
+    assert len(written) == 9 and all(str(tmp_path / "out" / name) in result.stdout for name in written)
     assert "no speaker_independent: speaker_independent needs two speakers or more" in result.stdout  # TESS: OAF alone
     assert "found 60 of 480 official speech clips" in result.stdout
 
@@ -65,7 +73,7 @@ def test_splits_are_written_and_named(data, tone, tmp_path):
 def test_splits_of_what_is_not_there_fail(tmp_path):
     result = CliRunner().invoke(app, ["splits", "savee", "mini", "--data", str(tmp_path), "--out", str(tmp_path)])
     assert result.exit_code == 1 and "No Surrey" in result.stderr
-    assert len(list(tmp_path.glob("mini_*.csv"))) == 4
+    assert len(list(tmp_path.glob("mini_*.csv"))) == 5
 
 
 def test_help_lists_the_commands():

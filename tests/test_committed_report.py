@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from executed import execute
 
-from serlib import records, runs, scoring
+from serlib import findings, records, runs, scoring
 from serlib.corpora import REPOSITORY
 
 PREDICTIONS = REPOSITORY / "data" / "predictions"
@@ -21,11 +21,17 @@ def predictions():
     return records.read(PREDICTIONS)
 
 
-def test_readme_tables_are_what_the_predictions_give(predictions, tmp_path):
+def test_readme_tables_and_sentences_are_what_the_predictions_give(predictions, tmp_path):
     copy = tmp_path / "README.md"
     copy.write_text((REPOSITORY / "README.md").read_text())
-    scoring.update_readme(predictions, copy)
+    findings.update_readme(predictions, copy)
     assert copy.read_text() == (REPOSITORY / "README.md").read_text(), "`make figures` writes them"
+
+
+def test_readme_has_no_number_of_a_result_that_nothing_fills_in():
+    told = (REPOSITORY / "README.md").read_text().partition("## What comes out")[2].partition("The papers:")[0]
+    told = re.sub(r"(?s)<!-- (\S+ \S+) -->.*?<!-- \1 -->", "", told)
+    assert re.findall(r"\d+\.\d+|\d+ (?:%|points)", told.replace("the 95 % interval", "")) == []
 
 
 def test_committed_tables_are_what_the_predictions_give(predictions):

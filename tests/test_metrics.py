@@ -82,6 +82,15 @@ def test_interval_is_repeatable_and_honest_about_one_group():
     assert np.isnan(metrics.interval(groups[:1])).all()
 
 
+def test_interval_carries_the_spread_over_seeds():
+    """Speakers all alike, one seed much better than the other: only drawing seeds shows that another run may differ."""
+    cells = np.stack([np.stack([group(20, 0), group(8, 12)])] * 6)  # (speaker, seed, true, said)
+    assert metrics.interval(cells.sum(axis=1)) == (0.85, 0.85)
+    low, high = metrics.interval(cells, seeds=True)
+    np.testing.assert_allclose((low, high), (0.7, 1.0))
+    assert metrics.interval(cells[:, :1], seeds=True) == metrics.interval(cells[:, 0])
+
+
 def test_interval_follows_its_seed():
     groups = np.random.default_rng(0).integers(0, 100, size=(20, 3, 3))
     assert metrics.interval(groups, seed=1) == metrics.interval(groups, seed=1) != metrics.interval(groups, seed=2)

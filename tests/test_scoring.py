@@ -17,6 +17,16 @@ def test_scores():
     assert scoring.scores(some().head(0), ["model"]).empty
 
 
+def test_confusions_over_several_columns_are_dense():
+    apart = some().query("not (seed == 2 and speaker == 'OAF' and protocol == 'random')")
+    counts, classes = scoring.confusions(apart, ["corpus", "speaker"], "seed")
+    assert counts.shape == (2, apart.seed.nunique(), len(classes), len(classes))
+    whole, _ = scoring.confusions(apart)
+    np.testing.assert_array_equal(counts.sum(axis=(0, 1)), whole)
+    for k, (_, part) in enumerate(apart.groupby("speaker")):
+        np.testing.assert_array_equal(counts[k].sum(), len(part))
+
+
 def test_three_speakers_are_enough_to_draw_from():
     third = some().query("protocol == 'speaker_independent' and speaker == 'OAF'").assign(speaker="M1")
     (row,) = scoring.scores(pd.concat([some(), third]), ["model"]).to_dict("records")
@@ -142,27 +152,6 @@ def test_a_gain_needs_the_same_clips_on_both_sides():
     surprised = both.assign(predicted=both.predicted.where(both.index > 0, "surprise"))  # an answer of one start alone
     assert scoring.label_shares(surprised).gain.between(28, 30).all()
     assert scoring.label_shares(both.query("start == 'pretrained'")).empty, "nothing to compare with"
-
-
-def test_update_readme(tmp_path):
-    both = pd.concat([some(), pooled()])
-    readme = tmp_path / "README.md"
-    marks = ["<!-- results tess -->", "<!-- results a+b_600_each -->"]
-    readme.write_text("before\n" + "between\n".join(f"{mark}\nold\n{mark}\n" for mark in marks) + "after\n")
-    for _ in range(2):
-        scoring.update_readme(both, readme)
-        text = readme.read_text()
-        assert text.startswith("before\n") and text.endswith("\nafter\n") and "between" in text and "old" not in text
-        assert text.count("| CNN |") == 2 and text.count("unseen speaker OAF") == 1
-
-
-@pytest.mark.parametrize("text", ["no mark", "<!-- results tess -->", "<!-- results no -->\n<!-- results no -->"])
-def test_a_readme_without_marks_is_left_alone(tmp_path, text):
-    readme = tmp_path / "README.md"
-    readme.write_text(text)
-    with pytest.raises(ValueError, match=r"README\.md needs pairs of marks .* NAME may be tess\. It has"):
-        scoring.update_readme(some(), readme)
-    assert readme.read_text() == text
 
 
 def test_what_models_are_fed_is_compared_where_there_are_several_kinds():

@@ -1,0 +1,288 @@
+"""Sentences of README and report whose numbers are filled in from predictions, with protocol, n, seeds, interval."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from serlib import claims, reliability, scoring
+from serlib.corpora import REPOSITORY
+
+POOL, SAMPLE = "cremad+ravdess+savee+tess", "600_each"  # the four corpora of `iiitb2024`, and its number of clips
+
+
+def _of(predictions: pd.DataFrame, corpus: str, sample: str, protocol: str, **others) -> pd.DataFrame:
+    """Test rows of results; raises `LookupError` where there are none."""
+    wanted = {"train_corpora": corpus, "sample": sample, "protocol": protocol} | others
+    chosen = predictions.query(scoring.RESULTS)
+    for name, value in wanted.items():
+        chosen = chosen[chosen[name] == value]
+    if chosen.empty:
+        raise LookupError(f"no results of {wanted}")
+    return chosen
+
+
+def _score(predictions: pd.DataFrame, *on: str, **others) -> pd.Series:
+    return scoring.scores(_of(predictions, *on, **others), ["train_corpora"]).iloc[0]
+
+
+def _interval(score: pd.Series, name: str = "uar") -> str:
+    """Such as *48.6 to 59.0, 95 % over speakers, 1 seed*."""
+    seeds = _seeds(score.seeds)
+    if pd.isna(score[f"{name}_low"]):
+        return seeds
+    return f"{score[f'{name}_low']:.1f} to {score[f'{name}_high']:.1f}, 95 % over {score.interval_over}s, {seeds}"
+
+
+def gap(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> str:
+    """What all models of a corpus get under a random split, and on unseen speakers."""
+    on = ["model", "start"]
+    heard = "model not in ['corpus_only']"
+    random = scoring.scores(_of(predictions, corpus, sample, "random").query(heard), on)
+    unseen = scoring.scores(_of(predictions, corpus, sample, "speaker_independent").query(heard), on)
+    best = unseen.loc[unseen.uar.idxmax()]
+    return (
+        f"Under a random split of {scoring.title(corpus, sample)}, the {len(random)} models name the emotion of "
+        f"{random.wa.min():.1f} to {random.wa.max():.1f} % of the test clips ({_seeds(random.seeds.max())}). On "
+        f"speakers that they have not heard the best of them, {scoring.model_name(best.model, best.start)}, keeps a "
+        f"UAR of {best.uar:.1f} ({_interval(best)}; {best.utterances:,} clips), the worst {unseen.uar.min():.1f}."
+    )
+
+
+def _seeds(n: int) -> str:
+    return "one seed" if n == 1 else f"{n} seeds"
+
+
+def claimed(predictions: pd.DataFrame) -> str:
+    """Which claims about TESS are reached under the same protocol."""
+    on = ["model", "start"]
+    tested = _of(predictions, "tess", "all", "random")
+    claimed = claims.systems().query("corpus == 'tess' and task == 'emotion'").dropna(subset="wa")
+    table = claimed.merge(scoring.scores(tested, on), on=on, suffixes=("_claimed", ""))
+    told = [
+        f"the {row.wa_claimed:g} % that `{row.source}` claims for its "
+        f"{scoring.model_name(row.model, row.start).partition(' (')[0]} ({row.wa:.1f}; {row.wa_seed_min:.1f} to "
+        f"{row.wa_seed_max:.1f} over {_seeds(row.seeds)})"
+        for row in table[table.wa < table.wa_claimed].itertuples()
+    ]
+    n = tested.groupby("seed").utterance.nunique().max()
+    return (
+        f"On TESS under a random split ({n} test clips a seed) {len(table) - len(told)} of {len(table)} claimed "
+        f"accuracies are reached or exceeded{'; not reached: ' + _and(told) if told else ''}."
+    )
+
+
+def _and(parts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def seed_spread(predictions: pd.DataFrame) -> str:
+    """How far the seed alone moves a model on one unseen voice of TESS."""
+    unseen = _of(predictions, "tess", "all", "speaker_independent")
+    by = scoring.scores(unseen, ["model", "start", "speaker", "seed"])
+    spread = by.groupby(["model", "start", "speaker"]).uar.agg(lambda uar: uar.max() - uar.min())
+    (model, start, speaker), most = spread.idxmax(), spread.max()
+    return (
+        f"The seed alone moves a model's UAR on one unseen woman of TESS by up to {most:.0f} points "
+        f"({scoring.model_name(model, start)} on {speaker}, {_seeds(unseen.seed.nunique())})."
+    )
+
+
+def pool_claim(predictions: pd.DataFrame) -> str:
+    """Whether the 81 % of `iiitb2024` is reached, and what else gives as much."""
+    (claim,) = claims.systems().query("source == 'iiitb2024' and model == 'cnn1d_lstm'").wa
+    score = _score(predictions, POOL, SAMPLE, "random", model="cnn1d_lstm")
+    every = predictions[
+        (predictions.train_corpora == POOL)
+        & (predictions["sample"] == SAMPLE)
+        & (predictions.protocol == "random")
+        & (predictions.model == "cnn1d_lstm")
+        & (predictions.role == "result")
+    ]
+    whole = 100 * (every.emotion == every.predicted).mean()
+    reached = "is reached" if score.wa >= claim else "is not reached"
+    return (
+        f"The {claim:g} % of `iiitb2024` {reached} by its kind of network under a random split of the four corpora: "
+        f"{score.wa:.1f} % ({score.wa_seed_min:.1f} to {score.wa_seed_max:.1f} over {_seeds(score.seeds)}). Counted "
+        f"over all clips, those of training included, {whole:.1f} % come out right."
+    )
+
+
+def pool_unseen(predictions: pd.DataFrame) -> str:
+    """What is left of the pool's networks on unseen speakers, corpus by corpus."""
+    known, unseen = (
+        _score(predictions, POOL, SAMPLE, protocol, model="cnn1d_lstm")
+        for protocol in ("random", "speaker_independent")
+    )
+    of = _of(predictions, POOL, SAMPLE, "speaker_independent", model="cnn1d_lstm")
+    speakers = of[["corpus", "speaker"]].drop_duplicates().shape[0]
+    lost = {}
+    for corpus in sorted(of.corpus.unique()):
+        of_corpus = predictions[predictions.corpus == corpus]
+        one, other = (
+            _score(of_corpus, POOL, SAMPLE, protocol, model="cnn1d_lstm")
+            for protocol in ("random", "speaker_independent")
+        )
+        lost[corpus] = one.uar - other.uar
+    most, least = max(lost, key=lost.__getitem__), min(lost, key=lost.__getitem__)
+    return (
+        f"On the pool's {speakers} speakers, each unheard in turn, its UAR falls from {known.uar:.1f} to "
+        f"{unseen.uar:.1f} ({_interval(unseen)}): by {lost[most]:.0f} points on {scoring.title(most)}, by "
+        f"{lost[least]:.0f} on {scoring.title(least)}."
+    )
+
+
+def pool_corpora(predictions: pd.DataFrame) -> str:
+    """How often the pool's network answers *calm*, which RAVDESS alone has, about another corpus."""
+    tested = _of(predictions, POOL, SAMPLE, "random", model="cnn1d_lstm")
+    elsewhere = tested[tested.corpus != "ravdess"]
+    calm = int((elsewhere.predicted == "calm").sum())
+    return (
+        f"And it knows the corpora: of {len(elsewhere):,} test clips in {_seeds(tested.seed.nunique())} that are not "
+        f"from RAVDESS, the only corpus with calm, it calls {calm or 'none'} calm."
+    )
+
+
+def other_pools(predictions: pd.DataFrame) -> str:
+    """The whole pool, and the pair that `iiitb2024` compares itself with."""
+    whole, whole_unseen = (
+        _score(predictions, POOL, "all", protocol, model="cnn1d_lstm") for protocol in ("random", "speaker_independent")
+    )
+    pair, pair_unseen = (
+        _score(predictions, "ravdess+savee", "all", protocol, model="cnn_lstm")
+        for protocol in ("random", "speaker_independent")
+    )
+    (claim,) = claims.systems().query("corpus == 'ravdess+savee' and model == 'cnn_lstm'").wa
+    return (
+        f"On all {whole_unseen.utterances:,} clips of the pool the network gets {whole.wa:.1f} % under a random split "
+        f"({_seeds(whole.seeds)}) and a UAR of {whole_unseen.uar:.1f} on unseen speakers ({_interval(whole_unseen)}). "
+        f"The 2-D CNN-LSTM on RAVDESS and SAVEE, quoted at {claim:g} %, gets {pair.wa:.1f} ({_seeds(pair.seeds)}) and "
+        f"{pair_unseen.uar:.1f} ({_interval(pair_unseen)})."
+    )
+
+
+def pretraining(predictions: pd.DataFrame) -> str:
+    """What BEiT's pre-training on the corpus's own spectrograms was worth."""
+    gains = scoring.label_shares(predictions.query("model == 'beit'"))
+
+    def gain(corpus, sample, protocol, share):
+        of = gains[(gains.train_corpora == corpus) & (gains["sample"] == sample) & (gains.protocol == protocol)]
+        rows = of[np.isclose(of.label_share, share)]
+        if rows.empty:
+            raise LookupError(f"no gains on {corpus}")
+        row = rows.iloc[0]
+        over = f"95 % over {row.interval_over}s, {_seeds(row.seeds)}"
+        return f"{row.gain:.1f} points of UAR ({row.gain_low:.1f} to {row.gain_high:.1f}, {over})"
+
+    return (
+        f"In the known voices of TESS it is worth {gain('tess', 'all', 'random', 0.1)} on a tenth of the labels; on "
+        f"its unseen voices {gain('tess', 'all', 'speaker_independent', 1)} on all of them, and on the unseen speakers "
+        f"of the four corpora {gain(POOL, SAMPLE, 'speaker_independent', 1)}."
+    )
+
+
+def calibration(predictions: pd.DataFrame) -> str:
+    """Whether networks know when they are wrong about an unseen speaker."""
+    told = []
+    for corpus, sample in ((POOL, SAMPLE), ("tess", "all")):
+        of = _of(predictions, corpus, sample, "speaker_independent", model="cnn_lstm")
+        validation = predictions[predictions.part.eq("validation") & predictions.model.eq("cnn_lstm")]
+        (row,) = (
+            reliability.calibration(reliability.calibrated(pd.concat([of, validation])))
+            .query("train_corpora == @corpus and sample == @sample and protocol == 'speaker_independent'")
+            .itertuples()
+        )
+        where = "the four corpora" if corpus == POOL else scoring.title(corpus)
+        told.append(
+            f"on {where} it is {row.confidence:.0f} % sure and {row.wa:.0f} % right, and a temperature from validation "
+            f"clips leaves it {row.confidence_cooled:.0f} % sure ({_seeds(row.seeds)})"
+        )
+    return f"How sure the CNN-LSTM is about unseen speakers, and how often right: {'; '.join(told)}."
+
+
+def gender(predictions: pd.DataFrame) -> str:
+    """Whom the pool's best network serves worse."""
+    table = reliability.groups(_of(predictions, POOL, SAMPLE, "speaker_independent", model="cnn_lstm"))
+    women, men = (table[table.group == name].iloc[0] for name in ("female", "male"))
+    better = "better" if women.uar > men.uar else "no better"
+    return (
+        f"Of CREMA-D and RAVDESS, unheard, the pool's CNN-LSTM recognises women {better} than men: UAR "
+        f"{women.uar:.1f} ({_interval(women)}; {women.speakers} speakers) and {men.uar:.1f} ({_interval(men)}; "
+        f"{men.speakers})."
+    )
+
+
+def listeners(predictions: pd.DataFrame) -> str:
+    """What people hear in CREMA-D."""
+    heard = reliability.listeners().set_index("corpus").loc["cremad"]
+    of_corpus = predictions[predictions.corpus == "cremad"]
+    score = _score(of_corpus, POOL, SAMPLE, "speaker_independent", model="cnn_lstm")
+    return (
+        f"Of the {heard.clips:,.0f} original clips of CREMA-D, most of about ten listeners named the acted emotion for "
+        f"{heard.wa:.1f} % (UAR {heard.uar:.1f}), hearing the voice alone; the CNN-LSTM, trained on the pool and asked "
+        f"about unseen speakers of the rebuilt audio, gets a UAR of {score.uar:.1f} ({_interval(score)})."
+    )
+
+
+FINDINGS: dict[str, Callable[[pd.DataFrame], str]] = {
+    "tess_claims": claimed,
+    "tess_gap": lambda predictions: gap(predictions, "tess"),
+    "tess_seeds": seed_spread,
+    "pretraining": pretraining,
+    "pool_claim": pool_claim,
+    "pool_unseen": pool_unseen,
+    "pool_corpora": pool_corpora,
+    "other_pools": other_pools,
+    "calibration": calibration,
+    "gender": gender,
+    "listeners": listeners,
+}
+
+
+def abstract(predictions: pd.DataFrame) -> str:
+    """Every finding that these predictions allow, one paragraph; of *mini* where nothing else was trained on."""
+    told = []
+    for finding in FINDINGS.values():
+        try:
+            told.append(finding(predictions))
+        except LookupError:
+            continue  # not run here
+    return " ".join(told or [gap(predictions, "mini")])
+
+
+def update_readme(predictions: pd.DataFrame, readme: Path = REPOSITORY / "README.md") -> None:
+    """Put tables and sentences between the README's pairs of marks.
+
+    ``<!-- results tess -->`` marks a results table, named by `serlib.scoring.label`; ``<!-- finding gender -->`` one of
+    `FINDINGS`.
+
+    Raises
+    ------
+    ValueError
+        A mark has no second one, or names nothing that is known.
+    LookupError
+        The predictions do not allow a finding that is marked.
+    """
+    tables = {scoring.label(*on): on for on in scoring.trained(predictions)}
+    known = [f"results {name}" for name in tables] + [f"finding {name}" for name in FINDINGS]
+    text = readme.read_text()
+    marks = re.findall(r"<!-- ((?:results|finding) \S+) -->", text)
+    wrong = [mark for mark in marks if marks.count(mark) != 2 or mark not in known]
+    if wrong or not marks:
+        raise ValueError(
+            f"{readme} needs pairs of marks such as <!-- results NAME --> to put tables and sentences between; known "
+            f"are {', '.join(known)}. It has {', '.join(marks) or 'none'}"
+        )
+    for mark in dict.fromkeys(marks):
+        kind, name = mark.split()
+        if kind == "results":
+            filled = f"\n{scoring.markdown(scoring.results(predictions, *tables[name]))}\n"
+        else:
+            filled = FINDINGS[name](predictions)
+        before, _, after = text.split(f"<!-- {mark} -->")
+        text = f"{before}<!-- {mark} -->{filled}<!-- {mark} -->{after}"
+    readme.write_text(text)

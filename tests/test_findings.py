@@ -1,0 +1,72 @@
+"""Sentences say what the predictions say."""
+
+import pandas as pd
+import pytest
+from answers import pooled, rows, some
+
+from serlib import findings
+
+
+def test_update_readme(tmp_path):
+    both = pd.concat([some(), pooled()])
+    readme = tmp_path / "README.md"
+    marks = ["<!-- results tess -->", "<!-- results a+b_600_each -->"]
+    readme.write_text("before\n" + "between\n".join(f"{mark}\nold\n{mark}\n" for mark in marks) + "after\n")
+    for _ in range(2):
+        findings.update_readme(both, readme)
+        text = readme.read_text()
+        assert text.startswith("before\n") and text.endswith("\nafter\n") and "between" in text and "old" not in text
+        assert text.count("| CNN |") == 2 and text.count("unseen speaker OAF") == 1
+
+
+@pytest.mark.parametrize("text", ["no mark", "<!-- results tess -->", "<!-- results no -->\n<!-- results no -->"])
+def test_a_readme_without_marks_is_left_alone(tmp_path, text):
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(ValueError, match=r"README\.md needs pairs of marks .* known are results tess, .* It has"):
+        findings.update_readme(some(), readme)
+    assert readme.read_text() == text
+
+
+def pool(**other):
+    """The 1-D network on four corpora: 16 of 20 right under `random`, and 30 of 80 on eight unseen speakers."""
+    told = {"train_corpora": findings.POOL, "sample": findings.SAMPLE, "model": "cnn1d_lstm"} | other
+    tables = [rows("random", "S0", 16, 4), rows("random", "S1", 2, 0, part="train")]
+    tables += [
+        rows("speaker_independent", f"S{k}", 30 // 8 + (k < 30 % 8), 10 - 30 // 8 - (k < 30 % 8)) for k in range(8)
+    ]
+    return pd.concat(tables, ignore_index=True).assign(corpus="cremad", **told)
+
+
+def test_a_claim_is_reached_or_not():
+    told = findings.pool_claim(pool())
+    assert "The 81 % of `iiitb2024` is not reached" in told and "80.0 % (80.0 to 80.0 over one seed)" in told
+    assert "81.8 % come out right" in told, "18 of 22, training included"
+    better = pool()
+    assert "is reached" in findings.pool_claim(better.assign(predicted=better.emotion))
+    assert "5 of" not in findings.claimed(some()) and "not reached: the 95.37 %" in findings.claimed(some())
+    assert "1 of 1 claimed accuracies" in findings.claimed(some().assign(predicted=some().emotion))
+
+
+def test_what_is_lost_is_counted_corpus_by_corpus():
+    both = pd.concat([pool(), pool().assign(corpus="tess", predicted=lambda table: table.emotion)])
+    told = findings.pool_unseen(both)
+    assert "16 speakers" in told and "UAR falls from 90.0 to 68.8" in told
+    assert "by 42 points on CREMA-D, by 0 on TESS" in told
+
+
+def test_calm_elsewhere_is_counted():
+    assert "of 20 test clips in one seed" in findings.pool_corpora(
+        pool()
+    ) and "calls none calm" in findings.pool_corpora(pool())
+    calm = pool()
+    calm.loc[calm.protocol == "random", "predicted"] = "calm"
+    assert "it calls 20 calm" in findings.pool_corpora(calm)
+
+
+def test_an_abstract_says_what_it_can():
+    told = findings.abstract(some().assign(train_corpora="mini", corpus="mini"))
+    assert told.startswith("Under a random split of mini, the 1 models") and "UAR of 60.0" in told
+    assert "TESS" in findings.abstract(some()) and "pool" not in findings.abstract(some())
+    with pytest.raises(LookupError):
+        findings.pool_claim(some())
