@@ -77,7 +77,7 @@ def protocols(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     overall = overall.set_index("protocol").loc[names].reset_index()
     rows = {protocol: -k for k, protocol in enumerate(names)}
     chance = 100 / predictions.emotion.nunique()
-    fig, ax = plt.subplots(figsize=(7.5, 3.2))
+    fig, ax = plt.subplots(figsize=(7.5, 1 + 0.75 * len(names)))
     reach = [overall.uar - overall.uar_low, overall.uar_high - overall.uar]
     style: dict[str, Any] = {"fmt": "o", "markersize": 5, "capsize": 7, "linewidth": 2, "color": "#332288"}
     ax.errorbar(overall.uar, overall.protocol.map(rows), xerr=reach, label="all seeds, with interval", **style)
