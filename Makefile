@@ -7,13 +7,16 @@ READY := .venv/ready
 EXTRAS := .venv/extras
 export TF_CPP_MIN_LOG_LEVEL = 3
 
-.PHONY: report figures stale test benchmark lab extras demo lint lock clean
+.PHONY: report figures paper stale test benchmark lab extras demo lint lock clean
 
 report: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and write the report
 	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
 
 figures: $(READY)  ## redraw every committed table and figure from data/predictions, without corpora or training
 	$(BIN)/snakemake figures --cores 1 --force
+
+paper: $(READY)  ## for authors: every figure as PDF for one and two columns, tables as LaTeX, the report for print, in build/paper
+	$(BIN)/snakemake paper --cores 1 --force
 
 stale: $(READY)  ## list committed runs that the code or report.yaml would no longer give
 	@$(BIN)/serlib stale

@@ -5,6 +5,8 @@ import json
 import os
 import shlex
 import sys
+import threading
+import time
 from pathlib import Path
 
 from serlib import corpora, findings, pages, provenance, records, runs
@@ -30,20 +32,32 @@ def settings(run, folder):
     return json.dumps(run.parameters | {"out_dir": folder})
 
 
-def analyse(executed, log, predictions, figures):
-    """Execute the analyses over predictions; the tables of the committed ones go into the README too."""
+def analyse(executed, log, predictions, figures, more=""):
+    """Execute the analyses over predictions; what the committed ones say goes into the README too."""
     for notebook, path in zip(ANALYSES, executed, strict=True):
-        folders = f"-p predictions_dir {predictions} -p figures_dir {figures}"
+        folders = f"-p predictions_dir {predictions} -p figures_dir {figures} {more}"
         shell(f"{PAPERMILL} notebooks/{notebook}.ipynb {path} {folders} >> {log} 2>&1")
-    if predictions == "data/predictions":
+    if figures == "figures":
         findings.update_readme(records.read(Path(predictions)))
 
 
+def todo():
+    """Minutes, on one core, of each run that has not left its record."""
+    return [run.minutes for name, run in RUNS.items() if not Path(f"{BUILD}/runs/{name}/run.json").exists()]
+
+
+def say_time_left():
+    """Every five minutes, in a thread that ends with the program."""
+    while time.sleep(300) is None and (left := todo()):
+        print(f"{len(RUNS) - len(left)} of {len(RUNS)} runs made, about {sum(left) / workflow.cores:.0f} min left")
+
+
 onstart:
-    todo = [run.minutes for name, run in RUNS.items() if not Path(f"{BUILD}/runs/{name}/run.json").exists()]
-    if "figures" not in sys.argv:
-        print(f"Profile {PROFILE}: {len(RUNS)} runs, {len(todo)} not yet made, about {sum(todo) / workflow.cores:.0f} min.")
+    if not {"figures", "paper"} & set(sys.argv):
+        left = todo()
+        print(f"Profile {PROFILE}: {len(RUNS)} runs, {len(left)} not yet made, about {sum(left) / workflow.cores:.0f} min.")
         print("Runs whose code, parameters or corpus changed are made again.")
+        threading.Thread(target=say_time_left, daemon=True).start()
 
 
 rule all:
@@ -109,3 +123,17 @@ rule figures:  # what is committed in data/predictions is enough, whatever the p
         "build/figures/analyses.log",
     run:
         analyse(output, log, "data/predictions", "figures")
+
+
+rule paper:
+    message:
+        "figures, tables and report for print, over data/predictions"
+    output:
+        [f"build/paper/{name}.ipynb" for name in ANALYSES],
+    log:
+        "build/paper/analyses.log",
+    run:
+        analyse(output, log, "data/predictions", "build/paper/png", "-p paper_dir build/paper")
+        pages.to_html({Path(path).stem: Path(path) for path in output}, Path("build/paper"))
+        printed = pages.to_pdf(Path("build/paper/18_report.html"), Path("build/paper/report.pdf"))
+        print(f"\nFigures: build/paper/figures/*.pdf\nTables: build/paper/tables/*.tex\nThe report: {printed}\n")

@@ -286,32 +286,53 @@ def calibration(table: pd.DataFrame) -> plt.Figure:
     return fig
 
 
-def relied_on(answers: pd.DataFrame) -> plt.Figure:
+def relied_on(answers: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     """Reliability before and after the temperature, and what is wrong among the surest answers; one line a network.
 
     The network that is right most often stands out; `answers` are from `serlib.reliability.calibrated`, of one corpus,
-    sample and protocol.
+    sample and protocol. Steps of fewer than twenty clips are left out.
+
+    Returns
+    -------
+    Figure
+    DataFrame
+        Columns model, start, panel, x, y (per cent).
     """
-    fig, axes = plt.subplots(1, 3, figsize=(11, 3.6))
+    panels = {
+        "as it comes": ("probability of the answer (%)", "right (%)"),
+        "after the temperature": ("probability of the answer (%)", "right (%)"),
+        "only the surest answers": ("answers given (%)", "wrong among them (%)"),
+    }
+    tables = []
+    for (model, start), part in answers.groupby(["model", "start"], sort=False):
+        right = part.right.to_numpy()
+        curves = []
+        for column in ("p", "p_cooled"):
+            steps = metrics.reliability(part[column].to_numpy(), right).query("clips >= 20")
+            curves.append((steps.confidence, steps.accuracy))
+        curve = metrics.risk_coverage(part.p_cooled.to_numpy(), right)
+        every = np.linspace(0, len(curve), 101).round().astype(int)[1:] - 1  # a hundred places
+        curves.append((curve.coverage.iloc[every], curve.risk.iloc[every]))
+        for panel, (x, y) in zip(panels, curves, strict=True):
+            tables.append(
+                pd.DataFrame({"model": model, "start": start, "panel": panel, "x": 100 * x.array, "y": 100 * y.array})
+            )
+    table = pd.concat(tables, ignore_index=True)
     best = answers.groupby(["model", "start"]).right.mean().idxmax()
-    for pair, part in answers.groupby(["model", "start"], sort=False):
-        drawn = {"color": "#CC3311", "linewidth": 2, "zorder": 3} if pair == best else {"color": "#BBBBBB"}
-        drawn |= {"label": model_name(*pair)} if pair == best else {}
-        for ax, column in zip(axes, ("p", "p_cooled"), strict=False):
-            steps = metrics.reliability(part[column].to_numpy(), part.right.to_numpy()).query("clips >= 20")
-            ax.plot(100 * steps.confidence, 100 * steps.accuracy, marker=".", **drawn)
-        curve = metrics.risk_coverage(part.p_cooled.to_numpy(), part.right.to_numpy())
-        axes[2].plot(100 * curve.coverage, 100 * curve.risk, **drawn)
-    for ax, name in zip(axes, ("as it comes", "after the temperature"), strict=False):
-        ax.plot([0, 100], [0, 100], color="black", linestyle=":", linewidth=1)
-        ax.set(title=name, xlabel="probability of the answer (%)", xlim=(0, 102), ylim=(0, 102))
-    axes[0].set_ylabel("right (%)")
-    axes[2].set(title="only the surest answers", xlabel="answers given (%)", ylabel="wrong among them (%)")
-    axes[2].set(xlim=(0, 102), ylim=(0, 102))
+    fig, axes = plt.subplots(1, 3, figsize=(11, 3.6))
+    for ax, (panel, (xlabel, ylabel)) in zip(axes, panels.items(), strict=True):
+        for pair, part in table[table.panel == panel].groupby(["model", "start"], sort=False):
+            drawn: dict[str, Any] = {"color": "#BBBBBB"}
+            if pair == best:
+                drawn = {"color": "#CC3311", "linewidth": 2, "zorder": 3, "label": model_name(*pair)}
+            ax.plot(part.x, part.y, marker="" if panel == "only the surest answers" else ".", **drawn)
+        if panel != "only the surest answers":
+            ax.plot([0, 100], [0, 100], color="black", linestyle=":", linewidth=1)
+        ax.set(title=panel, xlabel=xlabel, ylabel=ylabel, xlim=(0, 102), ylim=(0, 102))
     handles, labels = axes[0].get_legend_handles_labels()
     others = plt.Line2D([], [], color="#BBBBBB")
     fig.legend([*handles, others], [*labels, "other models"], loc="outside lower center", ncols=2, fontsize="small")
-    return fig
+    return fig, table
 
 
 def groups(table: pd.DataFrame) -> plt.Figure:

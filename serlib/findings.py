@@ -179,9 +179,10 @@ def pretraining(predictions: pd.DataFrame) -> str:
         return f"{row.gain:.1f} points of UAR ({row.gain_low:.1f} to {row.gain_high:.1f}, {over})"
 
     return (
-        f"In the known voices of TESS it is worth {gain('tess', 'all', 'random', 0.1)} on a tenth of the labels; on "
-        f"its unseen voices {gain('tess', 'all', 'speaker_independent', 1)} on all of them, and on the unseen speakers "
-        f"of the four corpora {gain(POOL, SAMPLE, 'speaker_independent', 1)}."
+        "BEiT's pre-training on the corpus's own sound is worth, in the known voices of TESS, "
+        f"{gain('tess', 'all', 'random', 0.1)} on a tenth of the labels; on its unseen voices "
+        f"{gain('tess', 'all', 'speaker_independent', 1)} on all of them, and on the unseen speakers of the four "
+        f"corpora {gain(POOL, SAMPLE, 'speaker_independent', 1)}."
     )
 
 
@@ -210,9 +211,8 @@ def gender(predictions: pd.DataFrame) -> str:
     women, men = (table[table.group == name].iloc[0] for name in ("female", "male"))
     better = "better" if women.uar > men.uar else "no better"
     return (
-        f"Of CREMA-D and RAVDESS, unheard, the pool's CNN-LSTM recognises women {better} than men: UAR "
-        f"{women.uar:.1f} ({_interval(women)}; {women.speakers} speakers) and {men.uar:.1f} ({_interval(men)}; "
-        f"{men.speakers})."
+        f"Of CREMA-D and RAVDESS, unheard, the pool's CNN-LSTM recognises women {better} than men: UAR {women.uar:.1f} "
+        f"({_interval(women)}; {women.speakers} speakers) and {men.uar:.1f} ({_interval(men)}; {men.speakers})."
     )
 
 
@@ -243,15 +243,26 @@ FINDINGS: dict[str, Callable[[pd.DataFrame], str]] = {
 }
 
 
+ABSTRACT = (  # paragraphs
+    ("tess_claims", "tess_gap", "tess_seeds"),
+    ("pool_claim", "pool_unseen"),
+    ("pretraining",),
+    ("calibration", "gender", "listeners"),
+)
+
+
 def abstract(predictions: pd.DataFrame) -> str:
-    """Every finding that these predictions allow, one paragraph; of *mini* where nothing else was trained on."""
+    """What these predictions allow to say, in paragraphs; of *mini* where nothing else was trained on."""
     told = []
-    for finding in FINDINGS.values():
-        try:
-            told.append(finding(predictions))
-        except LookupError:
-            continue  # not run here
-    return " ".join(told or [gap(predictions, "mini")])
+    for names in ABSTRACT:
+        sentences = []
+        for name in names:
+            try:
+                sentences.append(FINDINGS[name](predictions))
+            except LookupError:
+                continue  # not run here
+        told += [" ".join(sentences)] if sentences else []
+    return "\n\n".join(told or [gap(predictions, "mini")])
 
 
 def update_readme(predictions: pd.DataFrame, readme: Path = REPOSITORY / "README.md") -> None:

@@ -7,9 +7,30 @@ import functools
 import mimetypes
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 from serlib.corpora import REPOSITORY
+
+#: For print: prose, figures and tables; no code, nothing torn apart or wider than the page.
+PRINT = """<style>@media print {
+  .jp-CodeCell > .jp-Cell-inputWrapper, .jp-InputPrompt, .jp-OutputPrompt, audio { display: none !important }
+  .jp-Notebook { padding: 0 } table { font-size: 7pt; width: 100%; table-layout: auto; break-inside: auto }
+  td, th { white-space: normal !important; overflow-wrap: break-word; padding: 1pt 3pt !important }
+  img, tr { break-inside: avoid; max-width: 100% } pre { white-space: pre-wrap } @page { size: A4; margin: 18mm }
+}</style>"""
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def to_pdf(page: Path, pdf: Path) -> Path:
+    """A page printed by Chromium, where there is one; the PDF, or the page itself, which any browser prints."""
+    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if browser is None:
+        return page
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", f"--print-to-pdf={pdf.resolve()}"]
+    subprocess.run([browser, *quiet, page.resolve().as_uri()], check=True, capture_output=True, timeout=300)
+    return pdf
 
 
 def to_html(executed: dict[str, Path], folder: Path) -> None:
@@ -41,6 +62,7 @@ def to_html(executed: dict[str, Path], folder: Path) -> None:
         pages[name] = (notebook, REPOSITORY / "notebooks")
     for name, (notebook, home) in pages.items():
         body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name, "path": str(home)}})
+        body = body.replace("</head>", f"{PRINT}</head>", 1)
         body = re.sub(r'src="(?!data:|https?:)([^"]+)"', functools.partial(_embed, home=home), body)
         link = functools.partial(_link, home=home, folder=folder, pages=set(pages))
         (folder / f"{name}.html").write_text(re.sub(r'href="([^"#:]+)(#[^"]*)?"', link, body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,10 @@ STYLE: dict = {
     "svg.hashsalt": "serlib",  # the same figure gives the same bytes
     "image.cmap": CMAP,
 }
+
+
+COLUMNS = {"one_column": 3.5, "two_columns": 7.16}  # inches, as journals of two columns have them
+paper: Path | None = None  #: a folder where `save` also writes PDFs, and `serlib.scoring.save_table` LaTeX, if set
 
 
 def use_style() -> None:
@@ -227,7 +232,7 @@ def learning_curves(axes: Sequence[Axes], history: pd.DataFrame) -> None:
 
 
 def save(fig: Figure, path: Path, data: pd.DataFrame | None = None, *, about: str = "") -> Path:
-    """Write a figure as PNG and, with its data, as SVG and CSV beside it.
+    """Write a figure as PNG and, with its data, as SVG and CSV beside it; where `paper` is set, as PDFs there.
 
     A figure of one licensed recording is given without `data`: its drawing may be shown, its samples may not.
 
@@ -254,7 +259,31 @@ def save(fig: Figure, path: Path, data: pd.DataFrame | None = None, *, about: st
     if data is not None:
         fig.savefig(path.with_name(f"{path.name}.svg"), metadata={"Description": about, "Date": None})
         data.to_csv(path.with_name(f"{path.name}.csv"), index=False, float_format="%.6g")
+        for name, width in COLUMNS.items() if paper else []:
+            pdf = Path(paper or "") / "figures" / f"{path.parent.name}_{path.name}_{name}.pdf"
+            pdf.parent.mkdir(parents=True, exist_ok=True)
+            narrow = _at_width(fig, width)
+            narrow.savefig(pdf, metadata={"Subject": about, "CreationDate": None})
+            plt.close(narrow)
     return png
+
+
+def _at_width(fig: Figure, width: float) -> Figure:
+    """The figure redrawn for a column of `width` inches: text, lines and marks smaller too, but no text below 5 pt."""
+    narrow = pickle.loads(pickle.dumps(fig))
+    across, high = fig.get_size_inches()
+    factor = max(width / across, 0.62)
+    narrow.set_size_inches(width, factor * high)
+    for text in narrow.findobj(mpl.text.Text):
+        text.set_fontsize(max(5.0, factor * text.get_fontsize()))
+    for line in narrow.findobj(mpl.lines.Line2D):
+        line.set(linewidth=factor * line.get_linewidth(), markersize=factor * line.get_markersize())
+    for marks in narrow.findobj(mpl.collections.PathCollection):
+        marks.set_sizes(factor**2 * marks.get_sizes())
+    if width < COLUMNS["two_columns"]:
+        for legend in narrow.legends:
+            legend.set_ncols(2)
+    return narrow
 
 
 def show(fig: Figure) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from serlib import claims, metrics
+from serlib import claims, metrics, plots
 from serlib.records import ABOUT
 from serlib.sources import SOURCES
 from serlib.splits import PROTOCOLS
@@ -290,8 +291,8 @@ def unseen_columns(table: pd.DataFrame) -> dict[str, str]:
     return {"unseen speakers": "unseen_uar"}
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The results table as Markdown, as the README shows it: per cent, one decimal.
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The results table as text, as README and papers show it: per cent, one decimal, plain names.
 
     In brackets: the lowest and highest seed; where unseen speakers share one column, the 95 % interval over them.
     """
@@ -303,7 +304,7 @@ def markdown(table: pd.DataFrame) -> str:
             return "–"
         return f"{row[name]:.1f}" + (f" ({row[low]:.1f} to {row[high]:.1f})" if row[low] < row[high] else "")
 
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    rows = []
     for row in table.to_dict("records"):
         claim = "–" if pd.isna(row["claim_wa"]) else f"{row['claim_wa']:.2f} `{row['source']}`"
         cells = [model_name(row["model"], row["start"]), claim]
@@ -313,12 +314,71 @@ def markdown(table: pd.DataFrame) -> str:
             bounds = ("low", "high") if column == "unseen_uar" else ("seed_min", "seed_max")
             stem = column.removesuffix("_uar") + "_uar_"
             cells.append(bounded(row, column, *(stem + bound for bound in bounds)))
-        lines.append(cells)
+        rows.append(cells)
     constant_wa = table.constant_wa.max()  # missing where nothing was run under `random`
     constant = ["–" if pd.isna(constant_wa) else f"{constant_wa:.1f}"]
     constant += [f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(unseen))
-    lines.append(["*constant answer*", "–", *constant])
+    return pd.DataFrame([*rows, ["*constant answer*", "–", *constant]], columns=head)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The results table as Markdown; see `readable`."""
+    text = readable(table)
+    lines = [text.columns.tolist(), ["---", *["---:"] * (text.shape[1] - 1)], *text.to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Scores of one corpus as text: per cent, one decimal, plain names; UAR with its interval and what that draws."""
+    uar = [
+        f"{row.uar:.1f}"
+        + (f" ({row.uar_low:.1f} to {row.uar_high:.1f}, {row.interval_over}s)" if row.interval_over else "")
+        for row in table.replace({"interval_over": {np.nan: None}}).itertuples()
+    ]
+    columns = {"model": list(map(model_name, table.model, table.start)), "tested on": table.protocol.map(PLAIN)}
+    columns |= {"clips": table.utterances, "seeds": table.seeds, "UAR (95 % interval, over)": uar}
+    return pd.DataFrame(
+        columns | {"WA": table.wa.map("{:.1f}".format), "macro-F1": table.macro_f1.map("{:.1f}".format)}
+    )
+
+
+def save_table(table: pd.DataFrame, path: Path, *, decimals: int = 2, text: pd.DataFrame | None = None) -> None:
+    """Write a table as CSV and, where `serlib.plots.paper` is set, as LaTeX with the rules of booktabs there.
+
+    Parameters
+    ----------
+    table : DataFrame
+    path : Path
+        With suffix ``.csv``.
+    decimals : int
+        Of numbers that are no counts, in the CSV; LaTeX has one, and plain names.
+    text : DataFrame, optional
+        What LaTeX shows in place of the table, such as from `readable`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format=f"%.{decimals}f")
+    if not plots.paper:
+        return
+    plain = (
+        table.copy()
+        if text is None
+        else text.replace({r"[`*]": ""}, regex=True).rename(columns=lambda c: c.replace("`", ""))
+    )
+    if {"model", "start"} <= set(plain):
+        plain["model"] = list(map(model_name, plain.model, plain.start))
+    for name, words in {
+        "protocol": PLAIN,
+        "features": {f: features_name(f) for f in plain.get("features", [])},
+    }.items():
+        if name in plain:
+            plain[name] = plain[name].replace(words)
+    plain = plain.drop(columns="start", errors="ignore").rename(columns=lambda name: str(name).replace("_", " "))
+    long = [plain[name].astype(str).str.len().max() > 30 for name in plain]
+    tex = plots.paper / "tables" / f"{path.stem}.tex"
+    tex.parent.mkdir(parents=True, exist_ok=True)
+    style = plain.style.hide(axis="index").format(precision=1, na_rep="--", escape="latex")
+    style = style.format_index(escape="latex", axis="columns")
+    tex.write_text(style.to_latex(hrules=True, column_format="".join("p{4cm}" if wide else "l" for wide in long)))
 
 
 def trained(predictions: pd.DataFrame) -> list[tuple[str, str]]:

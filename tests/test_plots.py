@@ -1,3 +1,5 @@
+import re
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,6 +36,19 @@ def test_a_figure_of_one_recording_has_no_data_beside_it(figure, tmp_path):
     plots.save(figure, tmp_path / "clip", pd.DataFrame({"x": [0, 1]}))
     plots.save(figure, tmp_path / "clip")
     assert [p.name for p in tmp_path.iterdir()] == ["clip.png"]
+
+
+def test_for_a_paper_there_are_pdfs_of_two_widths(figure, tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "paper", tmp_path / "paper")
+    figure.set_size_inches(10, 4)
+    figure.suptitle("in words", fontsize=6)
+    plots.save(figure, tmp_path / "18_report" / "line", pd.DataFrame({"x": [0, 1]}))
+    for name, width in plots.COLUMNS.items():
+        pdf = (tmp_path / "paper" / "figures" / f"18_report_line_{name}.pdf").read_bytes()
+        left, _, right, _ = map(float, re.search(rb"/MediaBox \[([^\]]+)\]", pdf)[1].split())
+        assert (right - left) / 72 == pytest.approx(width, abs=0.01)
+    assert figure.get_size_inches().tolist() == [10, 4], "as it was"
+    assert (tmp_path / "18_report" / "line.png").is_file()
 
 
 def test_the_same_figure_gives_the_same_bytes(figure, tmp_path):

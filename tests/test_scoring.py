@@ -154,6 +154,17 @@ def test_a_gain_needs_the_same_clips_on_both_sides():
     assert scoring.label_shares(both.query("start == 'pretrained'")).empty, "nothing to compare with"
 
 
+def test_tables_for_a_paper_have_plain_names(tmp_path, monkeypatch):
+    table = scoring.scores(some(), ["model", "start", "protocol"])
+    scoring.save_table(table, tmp_path / "out" / "scores.csv")
+    assert pd.read_csv(tmp_path / "out" / "scores.csv").shape == table.shape and not (tmp_path / "paper").exists()
+    monkeypatch.setattr(scoring.plots, "paper", tmp_path / "paper")
+    scoring.save_table(table.assign(note="50 % & more"), tmp_path / "out" / "scores.csv")
+    tex = (tmp_path / "paper" / "tables" / "scores.tex").read_text()
+    assert tex.count("\\toprule") == tex.count("\\midrule") == tex.count("\\bottomrule") == 1
+    assert "CNN & unseen speakers" in tex and r"50 \% \& more" in tex and "speaker_independent" not in tex
+
+
 def test_what_models_are_fed_is_compared_where_there_are_several_kinds():
     assert scoring.fed(some()).empty
     both = pd.concat([some(), some().assign(features="mfcc", role="ablation")])

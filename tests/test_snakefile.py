@@ -30,5 +30,6 @@ def test_a_job_for_every_run_then_tables_then_pages(profile):
     assert jobs == {"run": planned, "collect": 1, "report": 1, "all": 1, "total": planned + 3}
 
 
-def test_figures_need_no_run():
-    assert counted(dry_run("figures")) == {"figures": 1, "total": 1}
+@pytest.mark.parametrize("rule", ["figures", "paper"])
+def test_what_is_drawn_of_committed_predictions_needs_no_run(rule):
+    assert counted(dry_run(rule)) == {rule: 1, "total": 1}
