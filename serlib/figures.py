@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 
 from serlib import claims, metrics, plots
-from serlib.scoring import PLAIN, confusions, features_name, model_name, protocols_of, scores, title, unseen_columns
+from serlib.scoring import (
+    PLAIN,
+    RUNGS,
+    confusions,
+    features_name,
+    model_name,
+    protocols_of,
+    scores,
+    title,
+    unseen_columns,
+)
 
 PALETTE = ("#888888", "#CC6677", "#332288", "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
 
@@ -225,6 +235,37 @@ def fed(table: pd.DataFrame) -> plt.Figure:
         ax.set(title=PLAIN[protocol], xlabel="UAR (%)", xlim=(0, 102), ylim=(len(kinds) - 0.5, -0.5))
         ax.label_outer()
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return fig
+
+
+def ladder(table: pd.DataFrame) -> plt.Figure:
+    """UAR of every model on each rung with its interval, the least honest rung on top; a dotted line is chance.
+
+    `table` is from `scoring.ladder`, of one corpus and sample. The models that stand on most rungs have a colour and a
+    line from rung to rung; others are grey.
+    """
+    on = ["model", "start", "features"]
+    rungs = [rung for rung in RUNGS if rung in set(table.rung)]
+    by_model = sorted(table.groupby(on, sort=False), key=lambda item: -len(item[1]))
+    several = table.drop_duplicates(on).groupby(["model", "start"]).size()
+    coloured = min(len(PALETTE), sum(len(part) == len(by_model[0][1]) for _, part in by_model))
+    height = 0.5 + 0.13 * len(by_model)
+    fig, ax = plt.subplots(figsize=(8.5, 1.6 + height * len(rungs) + 0.1 * len(by_model)))
+    shifts = np.linspace(-0.38, 0.38, len(by_model)) if len(by_model) > 1 else [0]
+    looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k % 6]) for k in range(coloured)]
+    looks += [("#999999", marker) for _, marker in zip(by_model[coloured:], itertools.cycle("<>Ph*pd8sov^DX"))]
+    for ((model, start, features), part), shift, (colour, marker) in zip(by_model, shifts, looks, strict=True):
+        y = part.rung.map(rungs.index) + shift
+        name = model_name(model, start) + (f", {features_name(features)}" if several[model, start] > 1 else "")
+        ax.hlines(y, part.uar_low, part.uar_high, color=colour, linewidth=1.2, zorder=2)
+        line = "-" if colour != "#999999" else ""
+        ax.plot(part.uar, y, line, marker=marker, color=colour, linewidth=0.7, markersize=5, zorder=3, label=name)
+    for k, rung in enumerate(rungs):
+        chance = table.constant_uar[table.rung == rung].iloc[0]
+        ax.plot([chance] * 2, [k - 0.45, k + 0.45], ":", color="black", linewidth=1, label=None if k else "chance")
+    ax.set_yticks(range(len(rungs)), [RUNGS[rung] for rung in rungs])
+    ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(len(rungs) - 0.5, -0.5))
+    fig.legend(loc="outside lower center", ncols=3, fontsize="small")
     return fig
 
 
