@@ -251,7 +251,7 @@ def ladder(table: pd.DataFrame) -> plt.Figure:
     coloured = min(len(PALETTE), sum(len(part) == len(by_model[0][1]) for _, part in by_model))
     height = 0.5 + 0.13 * len(by_model)
     fig, ax = plt.subplots(figsize=(8.5, 1.6 + height * len(rungs) + 0.1 * len(by_model)))
-    shifts = np.linspace(-0.38, 0.38, len(by_model)) if len(by_model) > 1 else [0]
+    shifts = np.linspace(-0.32, 0.32, len(by_model)) if len(by_model) > 1 else [0]
     looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k % 6]) for k in range(coloured)]
     looks += [("#999999", marker) for _, marker in zip(by_model[coloured:], itertools.cycle("<>Ph*pd8sov^DX"))]
     for ((model, start, features), part), shift, (colour, marker) in zip(by_model, shifts, looks, strict=True):
