@@ -258,8 +258,8 @@ def ladder(table: pd.DataFrame) -> plt.Figure:
         y = part.rung.map(rungs.index) + shift
         name = model_name(model, start) + (f", {features_name(features)}" if several[model, start] > 1 else "")
         ax.hlines(y, part.uar_low, part.uar_high, color=colour, linewidth=1.2, zorder=2)
-        line = "-" if colour != "#999999" else ""
-        ax.plot(part.uar, y, line, marker=marker, color=colour, linewidth=0.7, markersize=5, zorder=3, label=name)
+        style: dict[str, Any] = {"marker": marker, "markersize": 5, "linewidth": 0.7, "color": colour, "zorder": 3}
+        ax.plot(part.uar, y, linestyle="none" if colour == "#999999" else "solid", label=name, **style)
     for k, rung in enumerate(rungs):
         chance = table.constant_uar[table.rung == rung].iloc[0]
         ax.plot([chance] * 2, [k - 0.45, k + 0.45], ":", color="black", linewidth=1, label=None if k else "chance")
