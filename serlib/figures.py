@@ -245,26 +245,32 @@ def ladder(table: pd.DataFrame) -> plt.Figure:
     line from rung to rung; others are grey.
     """
     on = ["model", "start", "features"]
-    rungs = [rung for rung in RUNGS if rung in set(table.rung)]
     by_model = sorted(table.groupby(on, sort=False), key=lambda item: -len(item[1]))
-    several = table.drop_duplicates(on).groupby(["model", "start"]).size()
+    place = {key: k for k, (key, _) in enumerate(by_model)}
+    rungs = [rung for rung in RUNGS if rung in set(table.rung)]
+    order = {rung: k for k, rung in enumerate(rungs)}
+    rows = table.assign(band=table.rung.map(order), place=[place[key] for key in table[on].itertuples(index=False)])
+    rows = rows.sort_values(["band", "place"], ignore_index=True)
+    rows["y"] = np.arange(len(rows)) + rows.band  # a line a mark, and an empty one between two rungs
+    bands = rows.groupby("band").y.agg(["min", "max"])
+    several = rows.drop_duplicates(on).groupby(["model", "start"]).size()
     coloured = min(len(PALETTE), sum(len(part) == len(by_model[0][1]) for _, part in by_model))
-    height = 0.5 + 0.13 * len(by_model)
-    fig, ax = plt.subplots(figsize=(8.5, 1.6 + height * len(rungs) + 0.1 * len(by_model)))
-    shifts = np.linspace(-0.32, 0.32, len(by_model)) if len(by_model) > 1 else [0]
-    looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k % 6]) for k in range(coloured)]
-    looks += [("#999999", marker) for _, marker in zip(by_model[coloured:], itertools.cycle("<>Ph*pd8sov^DX"))]
-    for ((model, start, features), part), shift, (colour, marker) in zip(by_model, shifts, looks, strict=True):
-        y = part.rung.map(rungs.index) + shift
+    looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k], "solid") for k in range(coloured)]
+    looks += [("#999999", marker, "none") for marker in itertools.islice(itertools.cycle("<>Ph*pd8sov^DX"), len(place))]
+    fig, ax = plt.subplots(figsize=(8.5, 1.8 + 0.2 * (rows.y.max() + 1) + 0.08 * len(place)))
+    for (key, _), (colour, marker, line) in zip(by_model, looks, strict=False):
+        part = rows[rows.place == place[key]]
+        model, start, features = key
         name = model_name(model, start) + (f", {features_name(features)}" if several[model, start] > 1 else "")
-        ax.hlines(y, part.uar_low, part.uar_high, color=colour, linewidth=1.2, zorder=2)
+        ax.hlines(part.y, part.uar_low, part.uar_high, color=colour, linewidth=1.2, zorder=2)
         style: dict[str, Any] = {"marker": marker, "markersize": 5, "linewidth": 0.7, "color": colour, "zorder": 3}
-        ax.plot(part.uar, y, linestyle="none" if colour == "#999999" else "solid", label=name, **style)
-    for k, rung in enumerate(rungs):
-        chance = table.constant_uar[table.rung == rung].iloc[0]
-        ax.plot([chance] * 2, [k - 0.45, k + 0.45], ":", color="black", linewidth=1, label=None if k else "chance")
-    ax.set_yticks(range(len(rungs)), [RUNGS[rung] for rung in rungs])
-    ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(len(rungs) - 0.5, -0.5))
+        ax.plot(part.uar, part.y, linestyle=line, label=name, **style)
+    for k, (first, last) in enumerate(bands.itertuples(index=False)):
+        chance = rows.constant_uar[rows.band == k].iloc[0]
+        ax.plot([chance] * 2, [first - 0.8, last + 0.8], ":", color="black", linewidth=1, label=None if k else "chance")
+        ax.axhline(first - 1, color="#DDDDDD", linewidth=0.8, zorder=1)
+    ax.set_yticks(bands.mean(axis=1), [RUNGS[rung] for rung in rungs])
+    ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(rows.y.max() + 1, -1))
     fig.legend(loc="outside lower center", ncols=3, fontsize="small")
     return fig
 

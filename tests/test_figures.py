@@ -89,6 +89,7 @@ def test_a_ladder_starts_at_its_least_honest_rung():
     assert ax.yaxis_inverted(), "downwards, more honest"
     names = [text.get_text() for text in fig.legends[0].get_texts()]
     assert names == ["SVM, tuned, averages over time", "1-D CNN", "SVM, tuned, our functionals", "chance"]
-    climber, *others = ax.lines[:3]
-    assert list(climber.get_xdata()) == [90, 70] and climber.get_color() != others[0].get_color()
-    assert all(round(y) == k for k, y in enumerate(climber.get_ydata())), "every mark is nearest to its own rung"
+    climber, *others = (line for line in ax.lines if line.get_marker() != "None")
+    assert list(climber.get_xdata()) == [90, 70] and list(climber.get_ydata()) == [0, 2]
+    assert [list(line.get_ydata()) for line in others] == [[3], [4]], "a line each below the climber's"
+    assert {line.get_linestyle() for line in others} == {"None"} and climber.get_linestyle() == "-"
