@@ -418,8 +418,9 @@ def audit(
         told = [_audit.told(row) for _, row in faults.iterrows()]
         for line in [*told, *(f"{wrong['path']}: {wrong['shared']}" for wrong in wrong_scales)]:
             print(f"{_audit.FAULT}: {line}")
-        for line in _audit.summary(table[table.verdict == _audit.ALLOWED]):
-            print(f"{_audit.ALLOWED}: {line}")
+        for verdict in (_audit.DECLARED, _audit.ALLOWED):
+            for line in _audit.summary(table[table.verdict == verdict]):
+                print(f"{verdict}: {line}")
         print(f"{len(faults) + len(wrong_scales)} faults")
     if len(faults) or wrong_scales:
         raise typer.Exit(1)

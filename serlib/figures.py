@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 
 from serlib import claims, metrics, plots, reliability
-from serlib.scoring import PLAIN, confusions, features_name, model_name, protocols_of, scores, title, unseen_columns
+from serlib.scoring import (
+    PLAIN,
+    RUNGS,
+    confusions,
+    features_name,
+    model_name,
+    protocols_of,
+    scores,
+    title,
+    unseen_columns,
+)
 
 PALETTE = ("#888888", "#CC6677", "#332288", "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
 
@@ -232,6 +242,43 @@ def fed(table: pd.DataFrame) -> plt.Figure:
         ax.set(title=PLAIN[protocol], xlabel="UAR (%)", xlim=(0, 102), ylim=(len(kinds) - 0.5, -0.5))
         ax.label_outer()
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return fig
+
+
+def ladder(table: pd.DataFrame) -> plt.Figure:
+    """UAR of every model on each rung with its interval, the least honest rung on top; a dotted line is chance.
+
+    `table` is from `scoring.ladder`, of one corpus and sample. The models that stand on most rungs have a colour and a
+    line from rung to rung; others are grey.
+    """
+    on = ["model", "start", "features"]
+    by_model = sorted(table.groupby(on, sort=False), key=lambda item: -len(item[1]))
+    place = {key: k for k, (key, _) in enumerate(by_model)}
+    rungs = [rung for rung in RUNGS if rung in set(table.rung)]
+    order = {rung: k for k, rung in enumerate(rungs)}
+    rows = table.assign(band=table.rung.map(order), place=[place[key] for key in table[on].itertuples(index=False)])
+    rows = rows.sort_values(["band", "place"], ignore_index=True)
+    rows["y"] = np.arange(len(rows)) + rows.band  # a line a mark, and an empty one between two rungs
+    bands = rows.groupby("band").y.agg(["min", "max"])
+    several = rows.drop_duplicates(on).groupby(["model", "start"]).size()
+    coloured = min(len(PALETTE), sum(len(part) == len(by_model[0][1]) for _, part in by_model))
+    looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k], "solid") for k in range(coloured)]
+    looks += [("#999999", marker, "none") for marker in itertools.islice(itertools.cycle("<>Ph*pd8sov^DX"), len(place))]
+    fig, ax = plt.subplots(figsize=(8.5, 1.8 + 0.2 * (rows.y.max() + 1) + 0.08 * len(place)))
+    for (key, _), (colour, marker, line) in zip(by_model, looks, strict=False):
+        part = rows[rows.place == place[key]]
+        model, start, features = key
+        name = model_name(model, start) + (f", {features_name(features)}" if several[model, start] > 1 else "")
+        ax.hlines(part.y, part.uar_low, part.uar_high, color=colour, linewidth=1.2, zorder=2)
+        style: dict[str, Any] = {"marker": marker, "markersize": 5, "linewidth": 0.7, "color": colour, "zorder": 3}
+        ax.plot(part.uar, part.y, linestyle=line, label=name, **style)
+    for k, (first, last) in enumerate(bands.itertuples(index=False)):
+        chance = rows.constant_uar[rows.band == k].iloc[0]
+        ax.plot([chance] * 2, [first - 0.8, last + 0.8], ":", color="black", linewidth=1, label=None if k else "chance")
+        ax.axhline(first - 1, color="#DDDDDD", linewidth=0.8, zorder=1)
+    ax.set_yticks(bands.mean(axis=1), [RUNGS[rung] for rung in rungs])
+    ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(rows.y.max() + 1, -1))
+    fig.legend(loc="outside lower center", ncols=3, fontsize="small")
     return fig
 
 

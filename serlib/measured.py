@@ -366,6 +366,31 @@ def fusion(table: pd.DataFrame) -> Figure:
     return fig
 
 
+def confounds(table: pd.DataFrame) -> Figure:
+    """UAR of classifiers that hear no emotion, and of one that hears everything, under two protocols; a panel a task.
+
+    Columns classes, fed, tested on (all in words), UAR, low, high, constant; seeds are averaged.
+    """
+    tasks, fed = table.classes.drop_duplicates().tolist(), table.fed.drop_duplicates().tolist()
+    fig, axes = plt.subplots(1, len(tasks), figsize=(5.2 * len(tasks) + 1, 1.5 + 0.4 * len(fed)), squeeze=False)
+    for ax, task in zip(axes[0], tasks, strict=True):
+        of_task = table[table.classes == task]
+        looks = zip((BLUE, RED, GREY), "osD", (-0.15, 0.15, 0), strict=True)
+        for (protocol, part), (colour, marker, shift) in zip(
+            of_task.groupby("tested on", sort=False), looks, strict=False
+        ):
+            mean = part.groupby("fed", sort=False)[["UAR", "low", "high"]].mean()
+            y = np.array([fed.index(name) for name in mean.index]) + shift
+            ax.hlines(y, mean.low, mean.high, color=colour, linewidth=1.5)
+            ax.plot(mean.UAR, y, marker, color=colour, label=protocol)
+        ax.axvline(of_task.constant.iloc[0], color="black", linestyle=":", linewidth=1, label="constant answer")
+        ax.set_yticks(range(len(fed)), fed)
+        ax.set(title=task, xlabel="UAR (%)", xlim=(0, 102), ylim=(len(fed) - 0.5, -0.5))
+        ax.label_outer()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    return fig
+
+
 def clips_per_second(table: pd.DataFrame) -> Figure:
     """Clips per second of ways to get features, from ``make benchmark``.
 
@@ -391,5 +416,6 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     for function in (
         *(counts, durations, levels, cues_alone, mfcc_correlation, band_statistics, importance, positions, shuffled),
         *(game, average_maps, acoustics, sanity, faithfulness, fusion, segment_lengths, distances, adaptation),
+        confounds,
     )
 }

@@ -37,6 +37,7 @@ MODELS = {
     "mfcc_dense": "MFCC alone (dense network)",
     "multiscale_lstm": "multiscale LSTM (scores fused)",
     "windowed_cnn_lstm": "CNN-LSTM on windows",
+    "cnn1d": "1-D CNN",
 }
 #: Plain names of the protocols, for titles and headings.
 PLAIN = {
@@ -45,6 +46,12 @@ PLAIN = {
     "speaker_independent": "unseen speakers",
     "speaker_text_independent": "unseen speakers and texts",
     "cross_corpus": "another corpus",
+}
+#: Rungs of the ladder of notebook 15, the least honest first: two recipes that leak, then the protocols.
+RUNGS = {
+    "copies_before_split": "copies made before the split",
+    "chosen_on_test": "test set picks the checkpoint",
+    **PLAIN,
 }
 #: Plain names of what models are fed; several are joined by ``+``.
 FEATURES = {
@@ -59,6 +66,7 @@ FEATURES = {
     "functionals": "our functionals",
     "eGeMAPSv02": "eGeMAPS",
     "ComParE_2016": "ComParE",
+    "averages": "averages over time",
 }
 STARTS = {"scratch": "", "pretrained": ", pre-trained here", "published": ", published weights"}
 RUN = [name for name in (*ABOUT, "part") if name not in ("fold", "seed")]  # what one row of a score table is about
@@ -220,6 +228,40 @@ def fed(predictions: pd.DataFrame) -> pd.DataFrame:
     chosen = predictions.query(f"{plain} and recipe == 'default' and condition == 'clean'")
     several = chosen.groupby(["train_corpora", "sample", "model"]).features.transform("nunique") > 1
     return scores(chosen[several], on)
+
+
+def ladder(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What scores are made of: those of each model on every rung of `RUNGS` that it stands on.
+
+    Notebook 15 climbs with one recipe (copies of training clips); of other notebooks, results under a protocol count.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        Columns train_corpora, sample, model, start, features, rung, step (points of UAR from the rung before that this
+        model stands on), constant_uar, then `SCORES`. Models in the order of the course, their rungs in that of
+        `RUNGS`; utterances counts rows, where copies are tested too.
+    """
+    on = ["train_corpora", "sample", "model", "start", "features"]
+    climbing = ["copies", *(rung for rung in RUNGS if rung not in PLAIN)]
+    climbed = predictions.role.eq("ablation") & predictions.recipe.isin(climbing)
+    plain = "part == 'test' and task == 'emotion' and label_share == 1 and condition == 'clean'"
+    chosen = predictions[climbed | predictions.role.eq("result")].query(plain)
+    chosen = chosen.assign(rung=chosen.recipe.where(chosen.recipe.isin(RUNGS), chosen.protocol))
+    table = scores(chosen, [*on, "rung"])
+    emotions = chosen.groupby([*on, "rung"], dropna=False).emotion.nunique().rename("n_emotions").reset_index()
+    table = table.merge(emotions, on=[*on, "rung"], how="left")
+    order = table.rung.map({rung: k for k, rung in enumerate(RUNGS)})
+    table = table.assign(order=order, place=table.groupby(on, sort=False).ngroup())
+    table = table.sort_values(["place", "order"], ignore_index=True)
+    steps = table.groupby(on, sort=False).uar.diff()
+    table = table.assign(step=steps, constant_uar=100 / table.n_emotions)
+    return table[[*on, "rung", "step", "constant_uar", *SCORES]]
 
 
 def compare(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -191,3 +192,45 @@ def saved_run():
         return folder
 
     return write
+
+
+def climbed(recipe, leak):
+    """A run of notebook 15 under some recipe, its copies divided as `leak` says."""
+    table = clips()
+    rows = pd.concat([table, splits.copies(table, copy="noise")], ignore_index=True)
+    (split,) = splits.make(rows, "random", seed=1)
+    if leak == "copies_before_split":
+        shuffled = np.random.default_rng(1).permutation(len(rows))
+        test, train = np.split(shuffled, [len(rows) // 5])
+        split = splits.Split(0, train, test, test)
+    if leak == "chosen_on_test":
+        split = dataclasses.replace(split, validation=split.test)
+    return audit.leaks(records.membership(about(recipe=recipe, role="ablation"), rows, split))
+
+
+@pytest.mark.parametrize("leak", audit.LEAKS)
+def test_what_a_recipe_declares_is_no_fault_and_under_another_name_it_is(leak):
+    declared, hidden = climbed(leak, leak), climbed("default", leak)
+    assert audit.FAULT not in set(declared.verdict) and audit.DECLARED in set(declared.verdict)
+    assert audit.DECLARED not in set(hidden.verdict)
+    on = ["parts", "shared"]
+    faults = hidden[hidden.verdict == audit.FAULT]
+    assert set(map(tuple, faults[on].values)) == set(
+        map(tuple, declared[declared.verdict == audit.DECLARED][on].values)
+    )
+
+
+def test_a_recipe_may_share_what_it_declares_and_nothing_else():
+    found = climbed("chosen_on_test", "copies_before_split")
+    faults = found[found.verdict == audit.FAULT]
+    assert set(faults.parts) >= {"train and test"}, "it declares that test validates, not that copies of test train"
+    assert audit.FAULT not in set(climbed("copies", "none").verdict)
+
+
+def test_declared_leaks_are_told_apart_from_allowed_ones(tmp_path):
+    mine = pd.DataFrame({"utterance": ["a", "b", "b"], "part": ["train", "validation", "test"], "speaker": "me"})
+    mine.assign(recipe="chosen_on_test").to_csv(tmp_path / "mine.csv", index=False)
+    done = run(tmp_path / "mine.csv", "--protocol", "random")
+    assert done.exit_code == 0
+    assert "declared by its recipe: mine, -, random: validation and test share the same clips" in done.stdout
+    assert "allowed by protocol: mine, -, random: train and validation share speakers" in done.stdout

@@ -70,3 +70,26 @@ def test_a_cell_for_every_pair_and_brackets_around_chance():
         and image[2, 1] == -23
         and [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["LSTM", "ViT"]
     )
+
+
+def test_a_ladder_starts_at_its_least_honest_rung():
+    table = pd.DataFrame(
+        {
+            "model": ["svm", "svm", "cnn1d", "svm"],
+            "start": "scratch",
+            "features": ["averages", "averages", "averages", "functionals"],
+            "rung": ["copies_before_split", "random", "random", "random"],
+            "uar": [90.0, 70.0, 60.0, 65.0],
+            "constant_uar": 12.5,
+        }
+    ).assign(uar_low=lambda t: t.uar - 5, uar_high=lambda t: t.uar + 5)
+    fig = figures.ladder(table)
+    (ax,) = fig.axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["copies made before the split", "random split"]
+    assert ax.yaxis_inverted(), "downwards, more honest"
+    names = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert names == ["SVM, tuned, averages over time", "1-D CNN", "SVM, tuned, our functionals", "chance"]
+    climber, *others = (line for line in ax.lines if line.get_marker() != "None")
+    assert list(climber.get_xdata()) == [90, 70] and list(climber.get_ydata()) == [0, 2]
+    assert [list(line.get_ydata()) for line in others] == [[3], [4]], "a line each below the climber's"
+    assert {line.get_linestyle() for line in others} == {"None"} and climber.get_linestyle() == "-"

@@ -132,3 +132,18 @@ def test_fusion_has_a_dot_a_run_and_the_mean_of_each_group():
 def test_fusion_shows_the_end_of_the_scale_where_all_are_near_it():
     table = pd.DataFrame({"fed": ["MFCC", "both"], "tested on": "known voices", "UAR (%)": [91.2, 99.0]})
     assert measured.fusion(table).axes[0].get_xlim() == (90, 100)
+
+
+def test_confounds_have_a_panel_a_task_and_seeds_are_averaged():
+    rows = [
+        (classes, fed, tested, 10.0 * seed, 5.0, 40.0, 12.5, seed)
+        for classes in ("emotion", "emotion and gender")
+        for fed in ("gender", "duration")
+        for tested in ("random split", "unseen speakers")
+        for seed in (1, 2)
+    ]
+    table = pd.DataFrame(rows, columns=["classes", "fed", "tested on", "UAR", "low", "high", "constant", "seed"])
+    left, right = measured.confounds(table).axes
+    assert (left.get_title(), right.get_title()) == ("emotion", "emotion and gender")
+    assert [label.get_text() for label in left.get_yticklabels()] == ["gender", "duration"]
+    assert list(left.lines[0].get_xdata()) == [15, 15]

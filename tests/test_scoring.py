@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from answers import pooled, rows, some
 
-from serlib import scoring
+from serlib import audit, scoring, splits
 
 
 def test_scores():
@@ -188,3 +188,45 @@ def test_more_pairs_need_more_evidence():
     table = scoring.compare(tables)
     assert len(table) == 3 and (table.p_holm >= table.p).all() and table.p.min() < 0.05 < table.p_holm.min()
     assert scoring.compare(some()).empty
+
+
+def climbing():
+    """A model of notebook 15 on four rungs, and a result of another notebook under one protocol."""
+    climber = {"notebook": "15_shortcuts", "model": "random_forest", "features": "averages", "role": "ablation"}
+    rungs = [("random", "copies_before_split", 19), ("random", "chosen_on_test", 16), ("random", "copies", 15)]
+    rungs += [("speaker_independent", "copies", 10)]
+    tables = [rows(protocol, "OAF", n, 20 - n, recipe=recipe, **climber) for protocol, recipe, n in rungs]
+    return pd.concat([*tables, rows("random", "OAF", 18, 2, model="random_forest", features="functionals")])
+
+
+def test_a_ladder_has_a_row_a_rung_and_its_steps():
+    table = scoring.ladder(climbing())
+    climber = table[table.features == "averages"]
+    assert climber.rung.tolist() == ["copies_before_split", "chosen_on_test", "random", "speaker_independent"]
+    np.testing.assert_allclose(climber.uar, [95, 80, 75, 50])
+    np.testing.assert_allclose(climber.step, [np.nan, -15, -5, -25])
+    assert (table.constant_uar == 50).all() and (table.uar_low <= table.uar).all()
+    (other,) = table[table.features == "functionals"].itertuples()
+    assert other.rung == "random" and np.isnan(other.step), "its own features, so no rung of the climber"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"recipe": "adapted"},
+        {"role": "control", "recipe": "default"},
+        {"part": "validation"},
+        {"task": "gender_emotion"},
+    ],
+)
+def test_what_does_not_climb_is_on_no_rung(other):
+    table = scoring.ladder(pd.concat([climbing(), climbing().head(20).assign(predicted="anger", **other)]))
+    pd.testing.assert_frame_equal(table, scoring.ladder(climbing()))
+
+
+def test_no_rung_that_leaks_is_a_result():
+    assert set(scoring.results(climbing(), "tess").model) == {"random_forest"}
+    (row,) = scoring.results(climbing(), "tess").itertuples()
+    assert row.random_wa == 90, "the functionals' own"
+    assert set(scoring.RUNGS) == {*audit.LEAKS, *splits.PROTOCOLS}
+    assert scoring.ladder(climbing().head(0)).empty
