@@ -391,6 +391,25 @@ def confounds(table: pd.DataFrame) -> Figure:
     return fig
 
 
+def latency(table: pd.DataFrame) -> Figure:
+    """Milliseconds of the steps to one answer, from ``make benchmark``: median and 95th percentile.
+
+    Columns what, median_ms, p95_ms, answers, quoted_ms.
+    """
+    fig, ax = plt.subplots(figsize=(8, 0.5 * len(table) + 1.2))
+    rows = np.arange(len(table))
+    ax.hlines(rows, table.median_ms, table.p95_ms, color=GREY, linewidth=3)
+    ax.plot(table.median_ms, rows, "o", color=BLUE, label="median")
+    ax.plot(table.p95_ms, rows, "|", color=RED, markersize=14, markeredgewidth=2, label="95th percentile")
+    quoted = table.quoted_ms.iloc[0]
+    ax.axvline(quoted, color="black", linestyle=":", linewidth=1, label=f"quoted in aissms: {quoted:g} ms")
+    ax.set_yticks(rows, table.what)
+    ax.set(xscale="log", xlabel="milliseconds an answer, one core", ylim=(len(table) - 0.5, -0.5))
+    ax.xaxis.set_major_formatter("{x:g}")
+    fig.legend(loc="outside lower center", ncols=3, fontsize="small")
+    return fig
+
+
 def clips_per_second(table: pd.DataFrame) -> Figure:
     """Clips per second of ways to get features, from ``make benchmark``.
 
@@ -408,7 +427,10 @@ def clips_per_second(table: pd.DataFrame) -> Figure:
 
 
 #: Name of a table in ``data/benchmarks`` -> what draws it.
-BENCHMARKS: dict[str, Callable[[pd.DataFrame], Figure]] = {"features": clips_per_second}
+BENCHMARKS: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "features": clips_per_second,
+    "latency": latency,
+}
 
 #: Name of a measure -> what draws it.
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
