@@ -2,15 +2,14 @@
 
 The hybrid of notebook 14: 40 MFCCs, windows of a second that overlap by half, the CNN-LSTM, the mean of their
 probabilities; by LiteRT, which `serlib predict` asks, and by plain `model.predict`, after both were held to the same
-probabilities. One clip at a time; weights are drawn, since their values take no time. Writes data/benchmarks/latency.csv,
-which `make figures` draws.
+probabilities. One clip at a time; weights are drawn, since their values take no time. Writes
+data/benchmarks/latency.csv, which `make figures` draws.
 """
 
 import os
 import tempfile
 import time
 
-import joblib
 import keras
 import numpy as np
 import pandas as pd

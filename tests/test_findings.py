@@ -55,6 +55,16 @@ def test_what_is_lost_is_counted_corpus_by_corpus():
     assert "by 42 points on CREMA-D, by 0 on TESS" in told
 
 
+def test_leaks_are_counted_on_the_ladder():
+    told = {"role": "ablation", "features": "averages", "train_corpora": findings.POOL, "sample": findings.SAMPLE}
+    first = rows("random", "S0", 18, 2).assign(recipe="copies_before_split", **told)
+    honest = rows("random", "S0", 14, 6).assign(recipe="copies", **told)
+    told = findings.ladder(pd.concat([first, honest]))
+    assert "at most 90.0 % there" in told and "of which 20.0 points are those leaks; it reaches the 81 %" in told
+    with pytest.raises(LookupError):
+        findings.ladder(honest)
+
+
 def test_calm_elsewhere_is_counted():
     assert "of 20 test clips in one seed" in findings.pool_corpora(
         pool()
