@@ -20,12 +20,12 @@ This project's reading
     synthetic row has one parent, and the weights say how much each corpus gave to it. A generator is tied to its corpus
     by the cycle, which goes through it alone. *The emotion asked for* is an input of generators and critics: one
     network serves all emotions. Without labels in the target that input is zero, and a synthetic row should keep the
-    emotion of its parent. *The classifier* learns from real rows alone, beside the critics. *Weights*: a critic whose gradient
-    has norm one rewards a change by its length, a mean absolute difference counts it as that length over the root of
-    the number of features. So the latter is multiplied by this root here, and the usual weight of 10, which on short
-    vectors would forbid every change, becomes one half. Generators add to their input and begin as the identity. Sizes
-    of networks, learning rate, critic steps and numbers of steps are choices. Images are mapped by small convolutional
-    networks in the same way; the papers' abstracts speak of feature vectors.
+    emotion of its parent. *The classifier* learns from real rows alone, beside the critics. *Weights*: a critic whose
+    gradient has norm one rewards a change by its length; a mean absolute difference counts it as about that length over
+    the root of the number of features. So the latter is multiplied by this root here, and the usual weight of 10, which
+    on short vectors would forbid every change, becomes one half. Generators add to their input and begin as the
+    identity. Sizes of networks, learning rate, critic steps and numbers of steps are choices. Images are mapped by
+    small convolutional networks in the same way; the papers' abstracts speak of feature vectors and of samples.
 
 Keras is imported where it is used, so that who needs a helper alone does not wait for it. The gradient step is
 TensorFlow's or JAX's; draws come from NumPy, seeded by the number of the step, so that a run that stopped goes on as if
@@ -160,6 +160,8 @@ def _initialisers(seed: int) -> Callable[[], Any]:
     rng = np.random.default_rng(seed)
     return lambda: initializers.HeUniform(int(rng.integers(2**31)))
 
+
+LOSSES = ("critic", "penalty", "gradient", "classifier", "adversarial", "cycle", "identity", "emotion")
 
 #: Dimensions of a row -> builders of its generators and of its scorers.
 BUILDERS = {1: (dense_generator, dense_scorer), 2: (image_generator, image_scorer)}
@@ -375,7 +377,7 @@ class CAEmoCyGAN:
                 losses = step(s[a], emotions[y[a]], homes[corpus[a]], t[b], label_t, between)
                 told |= {name: float(value) for name, value in losses.items()}
             self.n_steps += 1
-            self._log.append(told)
+            self._log.append({name: told[name] for name in ("step", *LOSSES)})
             if checkpoint and self.n_steps % every == 0:
                 self.save(checkpoint)
         if checkpoint:
@@ -527,14 +529,22 @@ def gradient_norm(judge: Callable[[Any], Any], x: Any) -> Any:
 def _tensorflow_step(loss: Callable, variables: list[Any], others: list[Any], optimiser: Any) -> Callable:
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def step(*batch):
         with tf.GradientTape() as tape:
             total, told = loss(*batch)
         optimiser.apply(tape.gradient(total, variables), variables)
         return told
 
-    return lambda *batch: step(*map(tf.convert_to_tensor, batch))
+    traced: list[Callable] = []  # once: all batches have one shape, and calls of `step` would warn of every new network
+
+    def apply(*batch):
+        tensors = [tf.convert_to_tensor(array) for array in batch]
+        if not traced:
+            traced.append(step.get_concrete_function(*tensors))
+        return traced[0](*tensors)
+
+    return apply
 
 
 def _jax_step(loss: Callable, variables: list[Any], others: list[Any], optimiser: Any) -> Callable:
