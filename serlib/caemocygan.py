@@ -109,7 +109,7 @@ def dense_scorer(shape: tuple[int, ...], n_classes: int, width: int, seed: int, 
 
 
 def image_generator(shape: tuple[int, ...], n_classes: int, width: int, seed: int) -> keras.Model:
-    """Of log-mel images: halved twice, one residual block, and back; the result is added to the image."""
+    """Of log-mel images: halved twice, one residual convolution, and back; the result is added to the image."""
     from keras import Input, Model, layers
 
     initial = _initialisers(seed)
@@ -120,12 +120,11 @@ def image_generator(shape: tuple[int, ...], n_classes: int, width: int, seed: in
         return layers.LeakyReLU(0.2)(h)
 
     few, many = max(1, width // 4), max(1, width // 2)
-    h = convolved(convolved(_with_emotion(image, emotion), few, 2), many, 2)
-    h = layers.Add()([h, convolved(convolved(h, many), many)])
+    h = convolved(_with_emotion(image, emotion, few, initial), many, 2)
+    h = layers.Add()([h, convolved(h, many)])
     h = convolved(layers.UpSampling2D()(h), few)
-    h = layers.UpSampling2D()(h)
-    change = layers.Conv2D(1, 3, padding="same", kernel_initializer="zeros")(h)
-    beyond = [(0, made - wanted) for made, wanted in zip(h.shape[1:3], shape, strict=True)]
+    change = layers.Conv2D(1, 3, padding="same", kernel_initializer="zeros")(layers.UpSampling2D()(h))
+    beyond = [(0, made - wanted) for made, wanted in zip(change.shape[1:3], shape, strict=True)]
     change = layers.Reshape(shape)(layers.Cropping2D(beyond)(change))
     return Model([image, emotion], layers.Add()([image, change]))
 
@@ -136,21 +135,22 @@ def image_scorer(shape: tuple[int, ...], n_classes: int, width: int, seed: int, 
 
     initial = _initialisers(seed)
     image, emotion = Input(shape), Input((n_classes,))
-    h = _with_emotion(image, emotion)
-    for n_filters in (width // 4, width // 2, width):
-        h = layers.Conv2D(max(1, n_filters), 3, strides=2, padding="same", kernel_initializer=initial())(h)
+    h = _with_emotion(image, emotion, max(1, width // 4), initial)
+    for n_filters in (max(1, width // 2), width):
+        h = layers.Conv2D(n_filters, 3, strides=2, padding="same", kernel_initializer=initial())(h)
         h = layers.LeakyReLU(0.2)(h)
     h = layers.GlobalAveragePooling2D()(h)
     return Model([image, emotion], layers.Dense(n_outputs, kernel_initializer=initial())(h))
 
 
-def _with_emotion(image: Any, emotion: Any) -> Any:
-    """The image as one channel, and one more of constant value for each emotion."""
+def _with_emotion(image: Any, emotion: Any, n_filters: int, initial: Callable[[], Any]) -> Any:
+    """A convolution that halves the image, each of its filters lifted or lowered by the emotion."""
     from keras import layers
 
-    n_frames, n_mels = image.shape[1:]
-    maps = layers.Reshape((n_frames, n_mels, emotion.shape[1]))(layers.RepeatVector(n_frames * n_mels)(emotion))
-    return layers.Concatenate()([layers.Reshape((n_frames, n_mels, 1))(image), maps])
+    h = layers.Reshape((*image.shape[1:], 1))(image)
+    h = layers.Conv2D(n_filters, 3, strides=2, padding="same", kernel_initializer=initial())(h)
+    lift = layers.Dense(n_filters, use_bias=False, kernel_initializer=initial())(emotion)
+    return layers.LeakyReLU(0.2)(layers.Add()([h, layers.Reshape((1, 1, n_filters))(lift)]))
 
 
 def _initialisers(seed: int) -> Callable[[], Any]:

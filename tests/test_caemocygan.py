@@ -127,7 +127,8 @@ def test_images_of_any_size_go_through_and_begin_as_they_are():
 
 def test_jax_takes_the_same_steps(tmp_path):
     x, y, corpus = two_corpora()
-    gan = small(learning_rate=1e-4)
+    gan = small()
+    gan.fit((x, y, corpus), (x, y), n_steps=4)  # away from the zeros that generators begin with
     gan.save(tmp_path / "gan.npz")
     np.savez(tmp_path / "rows.npz", x=x, y=y, corpus=corpus)
     code = (
@@ -140,8 +141,8 @@ def test_jax_takes_the_same_steps(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=True, capture_output=True)
     history = gan.fit((x, y, corpus), (x, y), n_steps=3)
     other = CAEmoCyGAN.load(tmp_path / "gan.npz")
-    np.testing.assert_allclose(other.history[list(history)], history, rtol=1e-2, atol=3e-3)
-    np.testing.assert_allclose(other.transfer(x, y)[0], gan.transfer(x, y)[0], atol=1e-3)
+    np.testing.assert_allclose(other.history[list(history)], history, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(other.transfer(x, y)[0], gan.transfer(x, y)[0], rtol=1e-3, atol=1e-4)
     assert np.abs(gan.transfer(x, y)[0] - x).max() > 1e-3
 
 
