@@ -34,6 +34,7 @@ it had not.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -221,7 +222,7 @@ class CAEmoCyGAN:
             )
         self.shape, self.n_classes, self.n_sources, self.labelled = tuple(shape), n_classes, n_sources, labelled
         self.settings = settings = settings or Settings()
-        self.n_steps, self._log = 0, list[dict[str, float]]()
+        self.n_steps, self._log, self._rows = 0, list[dict[str, float]](), ""
         self.mean, self.scale = np.zeros(shape[-1], np.float32), np.ones(shape[-1], np.float32)
         generator, scorer = BUILDERS[len(shape)]
         seeds = iter(np.random.default_rng(settings.seed).integers(2**31, size=3 * n_sources + 3).tolist())
@@ -350,7 +351,8 @@ class CAEmoCyGAN:
         Raises
         ------
         ValueError
-            Rows of another shape, labels missing or given in vain, an emotion or a corpus beyond those announced.
+            Rows of another shape, labels missing or given in vain, an emotion or a corpus beyond those announced; rows
+            other than those that training began with, such as of another fold.
         """
         (x, y, corpus), (x_target, y_target) = source, target
         corpus = np.zeros(len(x), int) if corpus is None else corpus
@@ -360,7 +362,11 @@ class CAEmoCyGAN:
             raise ValueError("target labels are given where `labelled` is true, and only there")
         if max(y.max(), 0 if y_target is None else y_target.max()) >= self.n_classes or corpus.max() >= self.n_sources:
             raise ValueError(f"there are {self.n_classes} emotions and {self.n_sources} sources; larger numbers occur")
-        if not self.n_steps:
+        rows = _fingerprint(x, y, corpus, x_target, y_target)
+        if self._rows not in ("", rows):
+            raise ValueError("this network was trained on other rows, which it would pass on; begin a new one")
+        if not self._rows:
+            self._rows = rows
             both = np.concatenate([x, x_target]).reshape(-1, self.shape[-1])
             self.mean, self.scale = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-6)
         s, t = self._scaled(x), self._scaled(x_target)
@@ -430,6 +436,7 @@ class CAEmoCyGAN:
             "n_classes": self.n_classes,
             "n_sources": self.n_sources,
             "labelled": self.labelled,
+            "rows": self._rows,
             "settings": asdict(self.settings),
         }
         arrays: dict[str, Any] = {f"variable_{k}": v for k, v in enumerate(self._state())}
@@ -462,8 +469,9 @@ class CAEmoCyGAN:
                 told = json.loads(str(kept["told"]))
                 known = {field.name for field in fields(Settings)}
                 settings = Settings(**{name: value for name, value in told.pop("settings").items() if name in known})
-                told["shape"] = tuple(told["shape"])
-                gan = CAEmoCyGAN(told.pop("shape"), **told, settings=settings)
+                shape, rows = tuple(told.pop("shape")), told.pop("rows")
+                gan = CAEmoCyGAN(shape, **told, settings=settings)
+                gan._rows = rows
                 for k, variable in enumerate(gan._variables + [v for o in gan._optimisers for v in o.variables]):
                     variable.assign(kept[f"variable_{k}"])
                 gan.n_steps, gan.mean, gan.scale = int(kept["n_steps"]), kept["mean"], kept["scale"]
@@ -477,6 +485,14 @@ class CAEmoCyGAN:
 
         every = self._variables + [v for optimiser in self._optimisers for v in optimiser.variables]
         return [keras.ops.convert_to_numpy(v) for v in every]
+
+
+def _fingerprint(*arrays: np.ndarray | None) -> str:
+    """A hash of the rows that a network learns from: one that knows other clips is not to go on with these."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _variables(networks: Sequence[Any]) -> list[Any]:
@@ -633,7 +649,7 @@ def synthesise(
     n_steps : int
         Steps of the generators.
     checkpoint : Path, optional
-        Training goes on from there if it exists, and is kept there.
+        Training goes on from there if it exists, and is kept there. One file for each fold: other rows are refused.
     settings
         Of `Settings`, ``seed`` among them.
 
@@ -709,6 +725,8 @@ def _numbered(corpus: Sequence | np.ndarray | None, n: int) -> tuple[np.ndarray,
 def _trained(source, target, n_classes, n_sources, n_steps, checkpoint, settings) -> CAEmoCyGAN:
     if checkpoint and checkpoint.exists():
         gan = CAEmoCyGAN.load(checkpoint)
+        if gan.settings != Settings(**settings):
+            raise ValueError(f"{checkpoint} was trained under other settings; delete it, or ask for the same")
     else:
         shape, labelled = source[0].shape[1:], target[1] is not None
         gan = CAEmoCyGAN(shape, n_classes, n_sources, labelled=labelled, settings=Settings(**settings))

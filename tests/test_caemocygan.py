@@ -89,6 +89,13 @@ def test_what_stopped_goes_on_as_if_it_had_not(tmp_path):
         np.testing.assert_array_equal(one, other)
     assert whole.history.equals(resumed.history) and len(whole.history) == 5
     assert [p.name for p in tmp_path.iterdir()] == ["gan.npz"]
+    with pytest.raises(ValueError, match="trained on other rows"):
+        resumed.fit((x[:50], y[:50], corpus[:50]), (x, y), n_steps=1)
+    kept = {"checkpoint": tmp_path / "gan.npz", "corpus": corpus, "n": 4, "n_steps": 3}
+    made = caemocygan.synthesise(x, y, range(60), **kept, **SMALL)
+    assert len(made.history) == 3 and made.sources == [0, 1], "nothing was left to train"
+    with pytest.raises(ValueError, match="was trained under other settings"):
+        caemocygan.synthesise(x, y, range(60), **kept)
     np.savez(tmp_path / "other.npz", told="{}")
     with pytest.raises(ValueError, match=r"other\.npz holds no network"):
         CAEmoCyGAN.load(tmp_path / "other.npz")
