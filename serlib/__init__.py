@@ -12,7 +12,8 @@
 ``audio``         load, pad, trim, play
 ``cache``         one array for each sound under given settings, computed once
 ``features``      log-mel, MFCC, chroma, contrast, ZCR, RMS from one STFT; functionals
-``augment``       changed copies of recordings, and the averages over time of each
+``caemocygan``    a corpus-aware emotional CycleGAN: synthetic rows, and how good they are
+``augment``       changed copies of recordings, images, batches; the training set of a method by its name
 ``windows``       sliding windows over clips, and one answer a clip from theirs
 ``provenance``    which code a run executes: a hash of all that a notebook reaches
 ``records``       what a run leaves: columns, written, read and checked in one place
