@@ -78,5 +78,6 @@ def test_an_abstract_says_what_it_can():
     told = findings.abstract(some().assign(train_corpora="mini", corpus="mini"))
     assert told.startswith("Under a random split of mini, the 1 models") and "UAR of 60.0" in told
     assert "TESS" in findings.abstract(some()) and "pool" not in findings.abstract(some())
+    assert findings.abstract(some().query("protocol == 'random'").assign(train_corpora="a")).startswith("No model was")
     with pytest.raises(LookupError):
         findings.pool_claim(some())
