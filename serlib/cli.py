@@ -1,4 +1,4 @@
-"""The ``serlib`` command."""
+"""The ``serlib`` command. Each command imports what it needs, so that none waits for what others need."""
 
 from __future__ import annotations
 
@@ -20,10 +20,6 @@ from rich.console import Console
 from rich.table import Table
 
 from serlib import corpora as _corpora
-from serlib import downloads as _downloads
-from serlib import features as _features
-from serlib import runs as _runs
-from serlib import splits as _splits
 from serlib.sources import SOURCES
 
 app = typer.Typer(
@@ -98,6 +94,8 @@ def splits(
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: data/splits.", file_okay=False)] = None,
 ) -> None:
     """Write the splits of every corpus found, one CSV of utterance, fold and part for each protocol; and who speaks."""
+    from serlib import splits as _splits
+
     if not names:
         names = _corpora.available(data)
         names += [POOL] if set(POOL.split("+")) <= set(names) else []
@@ -134,11 +132,13 @@ def splits(
 
 def _protocols(name: str) -> list[str]:
     """Protocols that say something here: the corpora of a pool have each their own texts, SAVEE's tell the emotion."""
+    from serlib.splits import PROTOCOLS
+
     if "+" in name:
         return ["random", "speaker_independent", "cross_corpus"]
     if name == "savee":
         return ["random", "speaker_independent"]
-    return [protocol for protocol in _splits.PROTOCOLS if protocol != "cross_corpus"]
+    return [protocol for protocol in PROTOCOLS if protocol != "cross_corpus"]
 
 
 def _incomplete(corpus: _corpora.Corpus) -> str | None:
@@ -172,6 +172,8 @@ def download(
     SAVEE and IEMOCAP need registration: says where and how, then checks what was unpacked. Ends with 1 wherever the
     corpus is not complete, without --yes too, so that no script goes on as if it were.
     """
+    from serlib import downloads as _downloads
+
     try:
         complete = _downloads.download(corpus, data, yes, typer.echo)
     except (_downloads.DownloadError, OSError) as error:
@@ -192,6 +194,8 @@ def features(
     n_mfcc: Annotated[int, typer.Option(help="MFCCs.")] = 40,
 ) -> None:
     """Extract features of whole corpora into the cache, data/features; what is there already is kept."""
+    from serlib import features as _features
+
     try:
         feature_set = _features.FeatureSet(tuple(wanted.split("+")), n_mels=n_mels, n_mfcc=n_mfcc)
         for name in names or _corpora.available(data):
@@ -363,7 +367,9 @@ Predictions = Annotated[
 @app.command()
 def stale(predictions: Predictions = _corpora.REPOSITORY / "data" / "predictions", profile: str = "full") -> None:
     """List gathered runs that the code or report.yaml would no longer give; prints nothing where there are none."""
-    found = _runs.stale(predictions, profile)
+    from serlib import runs
+
+    found = runs.stale(predictions, profile)
     for row in found.itertuples():
         print(f"{row.notebook}/{row.run}: {row.why}")
     if len(found):
@@ -377,11 +383,13 @@ def waive(
     predictions: Predictions = _corpora.REPOSITORY / "data" / "predictions",
 ) -> None:
     """Accept a notebook's gathered runs under the code as it is now."""
+    from serlib import runs
+
     try:
-        count = _runs.waive(predictions, notebook, reason)
+        count = runs.waive(predictions, notebook, reason)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    print(f"{notebook}: accepted runs of {count} older states of the code, recorded in {predictions / _runs.WAIVERS}")
+    print(f"{notebook}: accepted runs of {count} older states of the code, recorded in {predictions / runs.WAIVERS}")
 
 
 @app.command()

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from serlib import audio, corpora, features, metrics, records, scoring, trust
+from serlib import audio, corpora, features, metrics, records, trust
 from serlib.features import FeatureSet, Frames, extract
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def _honest(recogniser: Recogniser, run: Path) -> str:
             table = table.query("role in ['result', 'explained'] and task == 'emotion' and label_share == 1")
             table = table[(table.model == recogniser.model.name) & (table.train_corpora == recogniser.corpus)]
             if len(table):
-                uar = 100 * metrics.uar(scoring.confusions(table)[0])
+                names = sorted(set(table.emotion) | set(table.predicted))
+                uar = 100 * metrics.uar(metrics.confusion(table.emotion, table.predicted, names))
                 chance = 100 / table.emotion.nunique()
                 return f"on speakers not heard in training {who} got a UAR of {uar:.0f} % (chance {chance:.0f})"
     return "how it does on speakers not heard in training was never measured"

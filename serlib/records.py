@@ -20,12 +20,12 @@ import pandas as pd
 
 from serlib import provenance
 from serlib.corpora import REPOSITORY, Corpus
-from serlib.splits import Split
 
 if TYPE_CHECKING:
     import keras
 
     from serlib.features import FeatureSet
+    from serlib.splits import Split
 
 _STARTED = time.perf_counter()  # a notebook imports serlib first, so this is about when its run began
 _SOURCES = provenance.sources()  # what it executes, whatever is edited while it runs

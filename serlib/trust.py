@@ -12,9 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
 
 from serlib import features
 from serlib.features import FeatureSet
@@ -46,6 +43,8 @@ def temperature(p: np.ndarray, truth: np.ndarray) -> float:
     ----------
     Guo, C. et al. (2017). On calibration of modern neural networks. Proc. ICML.
     """
+    from scipy.optimize import minimize_scalar
+
     chosen = np.arange(len(truth)), truth
 
     def loss(log_t: float) -> float:
@@ -231,6 +230,9 @@ def fit(
 
 
 def _reference(described: np.ndarray, negatives: np.ndarray, limits: np.ndarray, seed: int) -> Trust:
+    from sklearn.decomposition import PCA  # takes a second, which a run whose limits are known does without
+    from sklearn.linear_model import LogisticRegression
+
     mean, scale = described.mean(axis=0), described.std(axis=0) + 1e-6
     z = (described - mean) / scale
     directions = PCA(min(N_COMPONENTS, *z.shape), random_state=seed).fit(z)
