@@ -11,6 +11,8 @@ import pandas as pd
 
 from serlib import claims, metrics, plots, reliability
 from serlib.scoring import (
+    AUGMENTATIONS,
+    DISTURBANCES,
     PLAIN,
     RUNGS,
     confusions,
@@ -279,6 +281,61 @@ def ladder(table: pd.DataFrame) -> plt.Figure:
     ax.set_yticks(bands.mean(axis=1), [RUNGS[rung] for rung in rungs])
     ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(rows.y.max() + 1, -1))
     fig.legend(loc="outside lower center", ncols=3, fontsize="small")
+    return fig
+
+
+def augmentations(table: pd.DataFrame) -> plt.Figure:
+    """Points of UAR that each change of training rows brought, with intervals; hollow where chance would give as much.
+
+    `table` is from `scoring.augmentations`, of one corpus, sample and protocol; chance is judged by p_holm at 5 %. A
+    panel a classifier, whose title says what it gets on the rows as they are.
+    """
+    panels = list(table.groupby(["model", "features"], sort=False))
+    height = 1.5 + 0.36 * max(len(part) - 1 for _, part in panels)
+    fig, axes = plt.subplots(1, len(panels), figsize=(1 + 4.4 * len(panels), height), squeeze=False, sharex=True)
+    for ax, ((model, fed), part) in zip(axes[0], panels, strict=True):
+        changed = part[part.recipe != "none"].reset_index(drop=True)
+        ax.hlines(changed.index, changed.gain_low, changed.gain_high, color=PALETTE[2], linewidth=1.5)
+        for sure, rows in changed.groupby(changed.p_holm < 0.05):
+            ax.plot(rows.gain, rows.index, "o", color=PALETTE[2], markerfacecolor=PALETTE[2] if sure else "white")
+        ax.axvline(0, color="black", linestyle=":", linewidth=1)
+        ax.set_yticks(changed.index, [AUGMENTATIONS[recipe] for recipe in changed.recipe])
+        plain = part[part.recipe == "none"].uar.iloc[0]
+        ax.set(
+            title=f"{model_name(model)} on {features_name(fed)}\nwithout: UAR {plain:.1f} %",
+            xlabel="gain in UAR (points)",
+        )
+        ax.invert_yaxis()
+    return fig
+
+
+def robustness(table: pd.DataFrame) -> plt.Figure:
+    """UAR on disturbed test clips, a panel a disturbance, clean clips on the left.
+
+    `table` is from `scoring.robustness`, of one corpus, sample and protocol. Solid: training clips as they are; dashed
+    and hollow: with a noisy copy of each.
+    """
+    kinds = [kind for kind in DISTURBANCES if kind in set(table.disturbance)]
+    fig, axes = plt.subplots(1, len(kinds), figsize=(3.6 * len(kinds) + 0.6, 3.6), sharey=True, squeeze=False)
+    models = table.model.drop_duplicates().tolist()
+    for ax, kind in zip(axes[0], kinds, strict=True):
+        unit = DISTURBANCES[kind][1]
+        amounts = sorted(table.amount[table.disturbance == kind].unique(), reverse=unit == "dB")  # the mildest first
+        at = {amount: k + 1 for k, amount in enumerate(amounts)}
+        for (model, recipe), part in table.groupby(["model", "recipe"], sort=False):
+            part = part[part.disturbance.isin([kind, "clean"])]
+            place = part.amount.map(at).fillna(0).sort_values()
+            style: dict[str, Any] = {"color": PALETTE[2 + models.index(model)], "marker": "osD^"[models.index(model)]}
+            if recipe == "noise":
+                style |= {"linestyle": "--", "markerfacecolor": "white"}
+            told = ", noisy copies in training" if recipe == "noise" else ""
+            ax.plot(place, part.uar[place.index], label=f"{model_name(model)}{told}", **style)
+        ax.axhline(table.constant_uar.iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
+        ax.set_xticks(range(len(at) + 1), ["clean", *(f"{amount:g}" for amount in amounts)])
+        ax.set(title=DISTURBANCES[kind][0], ylim=(0, 102))
+        ax.set_xlabel("signal-to-noise ratio (dB)" if unit == "dB" else "time to fall by 60 dB (s)")
+    axes[0, 0].set_ylabel("UAR (%)")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
     return fig
 
 

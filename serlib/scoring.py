@@ -53,6 +53,21 @@ RUNGS = {
     "chosen_on_test": "test set picks the checkpoint",
     **PLAIN,
 }
+#: Plain names of what notebook 16 does to training rows.
+AUGMENTATIONS = {
+    "none": "nothing",
+    "noise": "a noisy copy of each clip",
+    "specaugment": "SpecAugment",
+    "mel_warp": "mel axis warped",
+    "image_shift": "shifted in time and frequency",
+    "mixup": "mixup",
+    "smote": "SMOTE",
+    "caemocygan": "CAEmoCyGAN",
+    "smote_alone": "rows of SMOTE alone",
+    "caemocygan_alone": "rows of CAEmoCyGAN alone",
+}
+#: Plain names of what it disturbs test clips with, by the first word of the condition, and the unit of the amount.
+DISTURBANCES = {"white": ("white noise", "dB"), "babble": ("babble", "dB"), "reverberation": ("reverberation", "s")}
 #: Plain names of what models are fed; several are joined by ``+``.
 FEATURES = {
     "log_mel": "log-mel",
@@ -73,6 +88,8 @@ RUN = [name for name in (*ABOUT, "part") if name not in ("fold", "seed")]  # wha
 MOST_SPEAKERS = 10  # that get a column of their own
 SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", "uar_seed_min", "uar_seed_max"]
 SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_precision", "macro_f1", "constant_wa"]
+ANSWER = ["seed", "corpus", "utterance"]  # what a model has one answer about
+AUGMENTED = "notebook == '16_augmentation' and part == 'test' and role == 'ablation'"
 RESULTS = "part == 'test' and role == 'result' and task == 'emotion' and label_share == 1"  # what is compared
 
 
@@ -285,17 +302,14 @@ def compare(predictions: pd.DataFrame) -> pd.DataFrame:
     for on, part in predictions.query(RESULTS).groupby(of, sort=False):
         models = part[["model", "start"]].drop_duplicates().sort_values(["model", "start"], key=course_order)
         answers = {
-            (model, start): part[(part.model == model) & (part.start == start)].set_index(
-                ["seed", "corpus", "utterance"]
-            )
+            (model, start): part[(part.model == model) & (part.start == start)].set_index(ANSWER)
             for model, start in models.itertuples(index=False)
         }
         pairs = []
         for one, other in itertools.combinations(answers, 2):
-            shared = answers[one].index.intersection(answers[other].index)
-            if shared.empty:
+            a, b = _shared(answers[one], answers[other])
+            if a.empty:
                 continue
-            a, b = (answers[name].loc[shared].reset_index() for name in (one, other))
             unit, columns = _interval_over(a)
             first = a.seed == a.seed.min()
             right_a, right_b = ((t.emotion == t.predicted)[first].to_numpy() for t in (a, b))
@@ -308,6 +322,81 @@ def compare(predictions: pd.DataFrame) -> pd.DataFrame:
         rows += [pair | {"p_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]
     columns = [*of, "a", "b", "difference", "low", "high", "over", "groups", "p", "p_holm", "p_mcnemar"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def augmentations(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What notebook 16 found each way to change training rows to be worth, beside the rows as they are.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        Columns train_corpora, sample, protocol, model, features, recipe, then `SCORES`; rare_uar (%, the mean recall of
+        emotions with fewer clips than the average one; missing where there are none); gain (points of UAR over recipe
+        ``none``, on the same clips under the same seeds) with its 95 % interval gain_low to gain_high, p_holm
+        (`serlib.metrics.permutation_test`, adjusted for the recipes of one classifier). Recipes in the order of
+        `AUGMENTATIONS`.
+    """
+    on = ["train_corpora", "sample", "protocol", "model", "features"]
+    chosen = predictions.query(f"{AUGMENTED} and condition == 'clean'")
+    chosen = chosen.sort_values("recipe", key=lambda names: names.map(list(AUGMENTATIONS).index), kind="stable")
+    rows = []
+    for key, part in chosen.groupby(on, sort=False):
+        answers = {recipe: one.set_index(ANSWER) for recipe, one in part.groupby("recipe", sort=False)}
+        clips = part.drop_duplicates(["corpus", "utterance"]).emotion.value_counts()
+        rare = clips.index[clips < clips.mean()]
+        found = []
+        for recipe, one in answers.items():
+            counts, emotions = confusions(one)
+            few = np.isin(emotions, rare)
+            row = {"recipe": recipe, "rare_uar": 100 * metrics.recall(counts)[few].mean() if any(few) else np.nan}
+            if recipe != "none" and "none" in answers:
+                a, b = _shared(one, answers["none"])
+                told = _difference(a, b, _interval_over(a)[1])
+                row |= {"gain": told["difference"], "gain_low": told["low"], "gain_high": told["high"], "p": told["p"]}
+            found.append(dict(zip(on, key, strict=True)) | row)
+        tested = [row for row in found if "p" in row]
+        for row, p in zip(tested, metrics.holm([row.pop("p") for row in tested]), strict=True):
+            row["p_holm"] = p
+        rows += found
+    columns = [*on, "recipe", "rare_uar", "gain", "gain_low", "gain_high", "p_holm"]
+    table = scores(chosen, [*on, "recipe"]).merge(pd.DataFrame(rows, columns=columns), on=[*on, "recipe"])
+    return table[[*on, "recipe", *SCORES, *columns[len(on) + 1 :]]]
+
+
+def robustness(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What notebook 16 found disturbances of test clips to cost, with training clips as they are and with noisy copies.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        Columns train_corpora, sample, protocol, model, features, recipe (``none`` or ``noise``), condition, disturbance
+        (a key of `DISTURBANCES`, or ``clean``), amount (dB or s; missing for ``clean``), constant_uar, then
+        `SCORES`. Only of classifiers that were asked about disturbed clips.
+    """
+    on = ["train_corpora", "sample", "protocol", "model", "features", "recipe"]
+    chosen = predictions.query(f"{AUGMENTED} and recipe in ['none', 'noise']")
+    chosen = chosen[chosen.groupby(on).condition.transform("nunique") > 1]
+    table = scores(chosen, [*on, "condition"])
+    told = table.condition.str.split("_", expand=True).reindex(columns=[0, 1])
+    table = table.assign(disturbance=told[0], amount=pd.to_numeric(told[1]))
+    table["constant_uar"] = 100 / chosen.emotion.nunique() if len(chosen) else np.nan
+    return table[[*on, "condition", "disturbance", "amount", "constant_uar", *SCORES]]
+
+
+def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What two tables with index `ANSWER` say about the same clips under the same seeds, in the same order."""
+    shared = a.index.intersection(b.index)
+    return a.loc[shared].reset_index(), b.loc[shared].reset_index()
 
 
 def _difference(a: pd.DataFrame, b: pd.DataFrame, columns: list[str]) -> dict[str, float]:

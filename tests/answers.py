@@ -36,3 +36,16 @@ def pooled():
     """As if a pool had been trained on: twelve speakers tested, 600 clips an emotion."""
     clips = some().query("protocol == 'speaker_independent'").assign(train_corpora="a+b", sample="600_each")
     return pd.concat([clips.assign(speaker=f"S{k}") for k in range(12)], ignore_index=True)
+
+
+def augmented():
+    """As notebook 16 leaves: eight speakers, with SpecAugment all right that half were not; in noise all wrong."""
+    on = {"notebook": "16_augmentation", "role": "ablation"}
+    tables = []
+    for k in range(8):
+        right = {"none": 10, "specaugment": 20, "noise": 8}
+        tables += [rows("speaker_independent", f"S{k}", n, 20 - n, recipe=name, **on) for name, n in right.items()]
+        for name, n in (("none", 0), ("noise", 8)):
+            told = {"recipe": name, "condition": "white_10_dB"}
+            tables.append(rows("speaker_independent", f"S{k}", n, 20 - n, **told, **on))
+    return pd.concat(tables, ignore_index=True)

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from answers import pooled, some
+from answers import augmented, pooled, some
 
 from serlib import figures, scoring
 
@@ -93,3 +93,22 @@ def test_a_ladder_starts_at_its_least_honest_rung():
     assert list(climber.get_xdata()) == [90, 70] and list(climber.get_ydata()) == [0, 2]
     assert [list(line.get_ydata()) for line in others] == [[3], [4]], "a line each below the climber's"
     assert {line.get_linestyle() for line in others} == {"None"} and climber.get_linestyle() == "-"
+
+
+def test_marks_of_augmentations_are_hollow_where_chance_would_do():
+    table = scoring.augmentations(augmented())
+    table.loc[table.recipe == "noise", "p_holm"] = 0.5
+    (ax,) = figures.augmentations(table).axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a noisy copy of each clip", "SpecAugment"]
+    marks = {round(line.get_xdata()[0]): line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"}
+    assert marks[-10] == "white" != marks[50]
+    assert "UAR 50.0 %" in ax.get_title()
+
+
+def test_robustness_begins_at_clean_clips():
+    fig = figures.robustness(scoring.robustness(augmented()))
+    (ax,) = fig.axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["clean", "10"] and ax.get_title() == "white noise"
+    lines = {line.get_linestyle(): list(line.get_ydata()) for line in ax.lines if line.get_marker() != "None"}
+    assert lines == {"-": [50, 0], "--": [40, 40]}
+    assert len(fig.legends[0].get_texts()) == 3

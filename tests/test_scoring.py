@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from answers import pooled, rows, some
+from answers import augmented, pooled, rows, some
 
 from serlib import audit, scoring, splits
 
@@ -230,3 +230,38 @@ def test_no_rung_that_leaks_is_a_result():
     assert row.random_wa == 90, "the functionals' own"
     assert set(scoring.RUNGS) == {*audit.LEAKS, *splits.PROTOCOLS}
     assert scoring.ladder(climbing().head(0)).empty
+
+
+def test_what_augmentation_was_worth():
+    table = scoring.augmentations(augmented()).set_index("recipe")
+    assert table.index.tolist() == ["none", "noise", "specaugment"], "in the order of the notebook, clean clips alone"
+    np.testing.assert_allclose(table.uar, [50, 40, 100])
+    np.testing.assert_allclose(table.gain, [np.nan, -10, 50])
+    assert table.gain_low["specaugment"] == table.gain_high["specaugment"] == 50, "every speaker gains as much"
+    assert (table.p_holm.dropna() < 0.05).all() and np.isnan(table.p_holm["none"])
+    assert table.rare_uar.isna().all(), "all emotions have equally many clips"
+
+
+def test_rare_emotions_are_scored_apart():
+    fear = augmented().query("emotion == 'fear'").groupby(["recipe", "condition", "speaker"]).head(4)
+    few = pd.concat([augmented().query("emotion == 'anger'"), fear])
+    table = scoring.augmentations(few).set_index("recipe")
+    said = (
+        few.query("emotion == 'fear' and condition == 'clean'")
+        .groupby("recipe")
+        .apply(lambda rows: 100 * (rows.predicted == "fear").mean(), include_groups=False)
+    )
+    np.testing.assert_allclose(table.rare_uar[said.index], said)
+
+
+def test_robustness_is_of_those_who_heard_noise():
+    table = scoring.robustness(augmented()).set_index(["recipe", "condition"])
+    assert table.uar.round(6).to_dict() == {
+        ("none", "clean"): 50,
+        ("none", "white_10_dB"): 0,
+        ("noise", "clean"): 40,
+        ("noise", "white_10_dB"): 40,
+    }
+    assert table.amount[:, "white_10_dB"].eq(10).all() and table.amount[:, "clean"].isna().all()
+    assert set(table.disturbance) == {"clean", "white"} and table.constant_uar.eq(50).all()
+    assert scoring.robustness(some()).empty and scoring.augmentations(some()).empty
