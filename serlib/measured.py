@@ -340,6 +340,32 @@ def segment_lengths(table: pd.DataFrame) -> Figure:
     return fig
 
 
+def window_lengths(table: pd.DataFrame) -> Figure:
+    """Share of single windows and of clips named rightly, a row a kind of window and a panel a task; runs are averaged.
+
+    Columns task, seconds (missing where a clip is one window), overlap (share), windows (a clip), single, fused (%).
+    """
+    mean = table.groupby(["task", "seconds", "overlap"], dropna=False)[["windows", "single", "fused"]].mean()
+    tasks = [part.reset_index() for _, part in mean.groupby("task")]
+    most = max(map(len, tasks))
+    fig, axes = plt.subplots(1, len(tasks), figsize=(2.5 + 5 * len(tasks), 1.6 + 0.36 * most), squeeze=False)
+    for ax, part in zip(axes[0], tasks, strict=True):
+        rows = np.arange(len(part))
+        ax.hlines(rows, part.single, part.fused, color=GREY, linewidth=3, zorder=1)
+        ax.plot(part.fused, rows, "o", color=BLUE, label="clips, answers of their windows fused", clip_on=False)
+        mark = {"color": RED, "markersize": 14, "markeredgewidth": 2, "clip_on": False}
+        ax.plot(part.single, rows, "|", **mark, label="single windows")
+        kinds = [
+            "whole clips" if np.isnan(row.seconds) else f"{row.seconds:g} s, overlap {100 * row.overlap:.0f} %"
+            for row in part.itertuples()
+        ]
+        ax.set_yticks(rows, [f"{kind} ({n:.1f} a clip)" for kind, n in zip(kinds, part.windows, strict=True)])
+        title = part.task.iloc[0].replace("gender_emotion", "emotion and gender") if len(tasks) > 1 else ""
+        ax.set(xlabel="named rightly (%)", xlim=(0, 100), ylim=(len(part) - 0.5, -0.5), title=title)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
+    return fig
+
+
 def fusion(table: pd.DataFrame) -> Figure:
     """UAR of one classifier fed with two groups of features or with either alone, a dot a run and a line their mean.
 
@@ -438,6 +464,6 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     for function in (
         *(counts, durations, levels, cues_alone, mfcc_correlation, band_statistics, importance, positions, shuffled),
         *(game, average_maps, acoustics, sanity, faithfulness, fusion, segment_lengths, distances, adaptation),
-        confounds,
+        *(confounds, window_lengths),
     )
 }
