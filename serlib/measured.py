@@ -15,7 +15,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from serlib import metrics, plots
+from serlib import claims, metrics, plots
 
 BLUE, RED, GREY = "#332288", "#CC6677", "#888888"
 MOST_SPEAKERS = 6  # more boxes side by side cannot be read
@@ -418,21 +418,47 @@ def confounds(table: pd.DataFrame) -> Figure:
 
 
 def latency(table: pd.DataFrame) -> Figure:
-    """Milliseconds of the steps to one answer, from ``make benchmark``: median and 95th percentile.
+    """Milliseconds to one answer, from ``make benchmark``: medians and 95th percentiles beside the times in `aissms`.
 
-    Columns what, median_ms, p95_ms, answers, quoted_ms.
+    Columns group, what, by (Keras is hollow), median_ms, p95_ms, clips_per_second (64 at once; missing where that was
+    not measured), quoted_ms.
     """
-    fig, ax = plt.subplots(figsize=(8, 0.5 * len(table) + 1.2))
-    rows = np.arange(len(table))
-    ax.hlines(rows, table.median_ms, table.p95_ms, color=GREY, linewidth=3)
-    ax.plot(table.median_ms, rows, "o", color=BLUE, label="median")
-    ax.plot(table.p95_ms, rows, "|", color=RED, markersize=14, markeredgewidth=2, label="95th percentile")
+    groups = {str(group): part for group, part in table.groupby("group", sort=False)}
+    labels = [label for group, part in groups.items() for label in (group, *dict.fromkeys(part.what))]
+    printed = claims.tables()["aissms_methods"].rows.query("method != 'Proposed Method'").response_ms
+    fig, ax = plt.subplots(figsize=(9.5, 0.3 * (len(labels) + 1) + 1.2))
+    top = 0
+    for group, part in groups.items():
+        ax.text(-0.01, top, group, weight="bold", ha="right", va="center", transform=ax.get_yaxis_transform())
+        many = part[part.clips_per_second.notna()]
+        if len(many):
+            ax.text(1.01, top, "clips a second, 64 at once", va="center", transform=ax.get_yaxis_transform())
+        for what, rows in part.groupby("what", sort=False):
+            top += 1
+            for row in rows.itertuples():
+                hollow = row.by == "Keras"
+                ax.hlines(top, row.median_ms, row.p95_ms, color=GREY, linewidth=2, zorder=1)
+                ax.plot(row.median_ms, top, "o", color=BLUE, markerfacecolor="white" if hollow else BLUE)
+                ax.plot(row.p95_ms, top, "|", color=RED, markersize=11, markeredgewidth=2)
+            told = ", ".join(f"{row.by} {row.clips_per_second:,.0f}" for row in many[many.what == what].itertuples())
+            ax.text(1.01, top, told, va="center", fontsize="small", transform=ax.get_yaxis_transform())
+        top += 1
+    ax.plot(printed, np.full(len(printed), top), "x", color=GREY)
     quoted = table.quoted_ms.iloc[0]
-    ax.axvline(quoted, color="black", linestyle=":", linewidth=1, label=f"quoted in aissms: {quoted:g} ms")
-    ax.set_yticks(rows, table.what)
-    ax.set(xscale="log", xlabel="milliseconds an answer, one core", ylim=(len(table) - 0.5, -0.5))
+    ax.axvline(quoted, color="black", linestyle=":", linewidth=1)
+    ax.set_yticks(
+        range(top + 1), ["" if label in groups else label for label in labels] + ["ten others, as listed in aissms"]
+    )
+    ax.set(xscale="log", xlabel="milliseconds an answer, one clip at a time on one core", ylim=(top + 0.7, -0.7))
     ax.xaxis.set_major_formatter("{x:g}")
-    fig.legend(loc="outside lower center", ncols=3, fontsize="small")
+    marks = {
+        "median": {"marker": "o", "color": BLUE},
+        "median, by Keras's predict": {"marker": "o", "color": BLUE, "markerfacecolor": "white"},
+        "95th percentile": {"marker": "|", "color": RED, "markersize": 11, "markeredgewidth": 2},
+        f"quoted in aissms: {quoted:g} ms": {"color": "black", "linestyle": ":"},
+    }
+    handles = [plt.Line2D([], [], **{"linestyle": "", **mark}) for mark in marks.values()]  # type: ignore[arg-type]
+    fig.legend(handles, marks, loc="outside lower center", ncols=4, fontsize="small")
     return fig
 
 

@@ -147,3 +147,41 @@ def test_confounds_have_a_panel_a_task_and_seeds_are_averaged():
     assert (left.get_title(), right.get_title()) == ("emotion", "emotion and gender")
     assert [label.get_text() for label in left.get_yticklabels()] == ["gender", "duration"]
     assert list(left.lines[0].get_xdata()) == [15, 15]
+
+
+def test_kinds_of_windows_are_rows_from_short_to_whole_and_folds_are_averaged():
+    kinds = [(1.0, 0.5, 60.0), (0.5, 0.5, 40.0), (np.nan, 0.5, 80.0), (1.0, 0.0, 55.0)]
+    rows = [(s, o, 2.0, single + fold, single + 10, fold) for s, o, single in kinds for fold in (0, 2)]
+    table = pd.DataFrame(rows, columns=["seconds", "overlap", "windows", "single", "fused", "fold"])
+    (ax,) = measured.window_lengths(table.assign(task="emotion")).axes
+    assert [label.get_text().partition(" (")[0] for label in ax.get_yticklabels()] == [
+        "0.5 s, overlap 50 %",
+        "1 s, overlap 0 %",
+        "1 s, overlap 50 %",
+        "whole clips",
+    ]
+    fused, single = (line.get_xdata().tolist() for line in ax.lines)
+    assert single == [41, 56, 61, 81] and fused == [50, 65, 70, 90]
+    both = pd.concat(table.assign(task=task) for task in ("emotion", "gender_emotion"))
+    titles = [ax.get_title() for ax in measured.window_lengths(both).axes]
+    assert titles == ["emotion", "emotion and gender"]
+
+
+def test_latency_has_a_row_a_model_and_the_ten_listed_times():
+    names = ["group", "what", "by", "median_ms", "p95_ms", "clips_per_second"]
+    rows = [("from memory", "in all", "LiteRT", 1, 2, np.nan), ("from a file", "CNN", "LiteRT", 3, 4, 300)]
+    rows += [("from a file", "CNN", "Keras", 90, 99, 900), ("from a file", "ViT", "Keras", 95, 120, 800)]
+    (ax,) = measured.latency(pd.DataFrame(rows, columns=names).assign(quoted_ms=3.2)).axes
+    labels = dict(zip(ax.get_yticks(), (label.get_text() for label in ax.get_yticklabels()), strict=True))
+    assert list(labels.values()) == ["", "in all", "", "CNN", "ViT", "ten others, as listed in aissms"]
+    at = {name: y for y, name in labels.items()}
+    medians = {
+        (line.get_ydata()[0], line.get_xdata()[0], line.get_markerfacecolor() == "white")
+        for line in ax.lines
+        if line.get_marker() == "o"
+    }
+    cnn, vit = at["CNN"], at["ViT"]
+    assert medians == {(at["in all"], 1, False), (cnn, 3, False), (cnn, 90, True), (vit, 95, True)}
+    (listed,) = [line for line in ax.lines if line.get_marker() == "x"]
+    assert len(listed.get_xdata()) == 10 and min(listed.get_xdata()) == 4.7
+    assert "LiteRT 300, Keras 900" in [text.get_text() for text in ax.texts]
