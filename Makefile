@@ -24,7 +24,7 @@ stale: $(READY)  ## list committed runs that the code or report.yaml would no lo
 test: $(READY)  ## the tests: units, style, every notebook in profile smoke
 	$(BIN)/pytest -n $(CORES)
 
-benchmark: $(READY)  ## clips per second of feature extraction, against librosa; milliseconds from sound to emotion, against Keras
+benchmark: $(READY)  ## clips per second of feature extraction, against librosa; milliseconds from sound to emotion, of every model
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest benchmarks/features.py -s --benchmark-disable-gc
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/latency.py
 

@@ -11,6 +11,7 @@ draws.
 
 import ast
 import json
+import logging
 import os
 import tempfile
 import time
@@ -157,6 +158,7 @@ def step_by_step(ask, plain, waveforms):
 def main():
     if hasattr(os, "sched_setaffinity"):  # one core
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    logging.getLogger("tensorflow").setLevel("ERROR")  # functions traced anew for each network are no fault
     keras.utils.set_random_seed(0)
     found = corpora.load("auto").utterances
     both = features.extract_all(found, STATISTICS)

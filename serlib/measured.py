@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -446,18 +447,17 @@ def latency(table: pd.DataFrame) -> Figure:
     ax.plot(printed, np.full(len(printed), top), "x", color=GREY)
     quoted = table.quoted_ms.iloc[0]
     ax.axvline(quoted, color="black", linestyle=":", linewidth=1)
-    ax.set_yticks(
-        range(top + 1), ["" if label in groups else label for label in labels] + ["ten others, as listed in aissms"]
-    )
+    ticks = {y: label for y, label in enumerate([*labels, "ten others, as listed in aissms"]) if label not in groups}
+    ax.set_yticks(list(ticks), list(ticks.values()))
     ax.set(xscale="log", xlabel="milliseconds an answer, one clip at a time on one core", ylim=(top + 0.7, -0.7))
     ax.xaxis.set_major_formatter("{x:g}")
-    marks = {
+    marks: dict[str, dict[str, Any]] = {
         "median": {"marker": "o", "color": BLUE},
         "median, by Keras's predict": {"marker": "o", "color": BLUE, "markerfacecolor": "white"},
         "95th percentile": {"marker": "|", "color": RED, "markersize": 11, "markeredgewidth": 2},
         f"quoted in aissms: {quoted:g} ms": {"color": "black", "linestyle": ":"},
     }
-    handles = [plt.Line2D([], [], **{"linestyle": "", **mark}) for mark in marks.values()]  # type: ignore[arg-type]
+    handles = [plt.Line2D([], [], **{"linestyle": ""} | mark) for mark in marks.values()]
     fig.legend(handles, marks, loc="outside lower center", ncols=4, fontsize="small")
     return fig
 
