@@ -607,7 +607,7 @@ BATCHES: dict[str, Change] = {
     ),
     "mixup": lambda x, y, rng: hard(*mixup(x, np.eye(y.max() + 1, dtype=np.float32)[y], rng)),
 }
-METHODS = ("none", "noise", *BATCHES, "smote", "caemocygan")
+METHODS = ("none", *WAVEFORM, *BATCHES, "smote", "caemocygan")
 IMAGES_ONLY = ("specaugment", "mel_warp", "image_shift")
 
 
@@ -692,7 +692,7 @@ def training_set(
     clips: pd.DataFrame,
     classes: Sequence[str],
     *,
-    noisy: np.ndarray | None = None,
+    copied: np.ndarray | None = None,
     n: int | None = None,
     batch_size: int = 32,
     seed: int = 0,
@@ -702,7 +702,7 @@ def training_set(
 
     ===============================  =================================================================================
     none                             the rows as they are
-    noise                            a noisy copy of each recording beside it, given as `noisy`
+    a key of `WAVEFORM`              a changed copy of each recording beside it, given as `copied`
     specaugment, mel_warp,           each batch changed anew, see the functions of these names
     image_shift, mixup
     smote                            `n` rows between rows of a class
@@ -720,7 +720,7 @@ def training_set(
         The same rows of the utterance table.
     classes : sequence of str
         What the values of y stand for.
-    noisy : ndarray, shape of `x`, optional
+    copied : ndarray, shape of `x`, optional
         Features of changed copies of the same recordings, see `changed_all`.
     n : int, optional
         Rows to make, of the rarest classes first (`serlib.caemocygan.share_out`); by default as many as are given.
@@ -735,7 +735,7 @@ def training_set(
     Raises
     ------
     ValueError
-        Unknown method, rows that do not fit each other or the method, or `noisy` missing.
+        Unknown method, rows that do not fit each other or the method, or `copied` missing.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
@@ -746,10 +746,10 @@ def training_set(
     wanted = caemocygan.share_out(np.bincount(y, minlength=len(classes)), len(x) if n is None else n)
     made, history = _rows(clips, [], method, []), pd.DataFrame()
     x_made, y_made = x[:0], y[:0]
-    if method == "noise":
-        if noisy is None or noisy.shape != x.shape:
-            raise ValueError("noise needs `noisy`, features of noisy copies in the shape of x; changed_all makes them")
-        x_made, y_made = noisy, y
+    if method in WAVEFORM:
+        if copied is None or copied.shape != x.shape:
+            raise ValueError(f"{method} needs `copied`, features of changed clips in x's shape; changed_all makes them")
+        x_made, y_made = copied, y
         made = _rows(clips, np.arange(len(clips)), method, clips.emotion)
     elif method == "smote":
         x_made, y_made, pairs = smote(x, y, wanted, np.random.default_rng(seed), **options)

@@ -57,6 +57,8 @@ RUNGS = {
 AUGMENTATIONS = {
     "none": "nothing",
     "noise": "a noisy copy of each clip",
+    "stretch": "a faster or slower copy of each clip",
+    "formants": "a copy with other formants of each clip",
     "specaugment": "SpecAugment",
     "mel_warp": "mel axis warped",
     "image_shift": "shifted in time and frequency",
@@ -336,9 +338,9 @@ def augmentations(predictions: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns train_corpora, sample, protocol, model, features, recipe, then `SCORES`; rare_uar (%, the mean recall of
-        emotions with fewer clips than the average one; missing where there are none); gain (points of UAR over recipe
-        ``none``, on the same clips under the same seeds) with its 95 % interval gain_low to gain_high, p_holm
-        (`serlib.metrics.permutation_test`, adjusted for the recipes of one classifier). Recipes in the order of
+        emotions with less than nine tenths of the average one's clips; missing where there are none); gain (points of
+        UAR over recipe ``none``, on the same clips under the same seeds) with its 95 % interval gain_low to gain_high;
+        p_holm (`serlib.metrics.permutation_test`, adjusted for the recipes of one classifier). Recipes in the order of
         `AUGMENTATIONS`.
     """
     on = ["train_corpora", "sample", "protocol", "model", "features"]
@@ -348,7 +350,7 @@ def augmentations(predictions: pd.DataFrame) -> pd.DataFrame:
     for key, part in chosen.groupby(on, sort=False):
         answers = {recipe: one.set_index(ANSWER) for recipe, one in part.groupby("recipe", sort=False)}
         clips = part.drop_duplicates(["corpus", "utterance"]).emotion.value_counts()
-        rare = clips.index[clips < clips.mean()]
+        rare = clips.index[clips < 0.9 * clips.mean()]
         found = []
         for recipe, one in answers.items():
             counts, emotions = confusions(one)
@@ -471,6 +473,24 @@ def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         columns | {"WA": table.wa.map("{:.1f}".format), "macro-F1": table.macro_f1.map("{:.1f}".format)}
     )
+
+
+def augmentations_readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `augmentations`, of one corpus, as text: per cent, one decimal, plain names."""
+
+    def bounded(row, name: str, low: str, high: str) -> str:
+        if np.isnan(row[name]):
+            return "–"
+        return f"{row[name]:.1f}" + ("" if np.isnan(row[low]) else f" ({row[low]:.1f} to {row[high]:.1f})")
+
+    rows = table.to_dict("records")
+    columns = {"classifier": [f"{model_name(row['model'])} on {features_name(row['features'])}" for row in rows]}
+    columns |= {"training rows changed by": [AUGMENTATIONS[row["recipe"]] for row in rows]}
+    columns |= {"UAR (95 %)": [bounded(row, "uar", "uar_low", "uar_high") for row in rows]}
+    columns |= {"rare emotions": ["–" if np.isnan(row["rare_uar"]) else f"{row['rare_uar']:.1f}" for row in rows]}
+    columns |= {"gain in points (95 %)": [bounded(row, "gain", "gain_low", "gain_high") for row in rows]}
+    chance = ["–" if np.isnan(row["p_holm"]) else f"{100 * row['p_holm']:.1f} %" for row in rows]
+    return pd.DataFrame(columns | {"by chance": chance})
 
 
 def save_table(table: pd.DataFrame, path: Path, *, decimals: int = 2, text: pd.DataFrame | None = None) -> None:

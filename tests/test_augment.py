@@ -282,9 +282,9 @@ def trained(method, fold, **options):
     x = x.mean(axis=1) if method == "smote" else x
     rows = split.train[:60]
     small = {"n_steps": 2, "width": 8} if method == "caemocygan" else {}
-    noisy = {"noisy": x[rows] + 1} if method == "noise" else {}
+    copied = {"copied": x[rows] + 1} if method in augment.WAVEFORM else {}
     clips, classes = table.iloc[rows], ["anger", "fear", "sadness"]
-    return augment.training_set(method, x[rows], y[rows], clips, classes, **noisy | small | options), table, split
+    return augment.training_set(method, x[rows], y[rows], clips, classes, **copied | small | options), table, split
 
 
 @pytest.mark.parametrize("method", augment.METHODS)
@@ -295,7 +295,7 @@ def test_nothing_made_descends_from_a_validation_or_test_clip(method, fold):
     whole, extended = augment.appended(table, split, made.made, "speaker_independent")
     np.testing.assert_array_equal(extended.test, split.test)
     assert len(extended.train) == len(split.train) + len(made.made) and whole.utterance.is_unique
-    if method in ("noise", "smote", "caemocygan"):
+    if method in (*augment.WAVEFORM, "smote", "caemocygan"):
         assert made.made.augmented.all() and len(made.made) == 60
         assert made.made.emotion.tolist() == [["anger", "fear", "sadness"][k] for k in made.y[60:]]
         assert set(made.made.parent) <= set(table.utterance.iloc[split.train[:60]])
@@ -329,8 +329,8 @@ def test_the_same_seed_trains_the_same_model_on_changing_batches(fold):
 def test_a_set_that_cannot_be_made_is_refused(fold):
     for method, options, told in (
         ("echo", {}, "unknown method 'echo'"),
-        ("noise", {"noisy": None}, "noise needs `noisy`"),
-        ("noise", {"noisy": np.zeros((2, 3))}, "noise needs `noisy`"),
+        ("noise", {"copied": None}, "noise needs `copied`"),
+        ("pitch", {"copied": np.zeros((2, 3))}, "pitch needs `copied`"),
     ):
         with pytest.raises(ValueError, match=told):
             trained(method, fold, **options)

@@ -112,3 +112,15 @@ def test_robustness_begins_at_clean_clips():
     lines = {line.get_linestyle(): list(line.get_ydata()) for line in ax.lines if line.get_marker() != "None"}
     assert lines == {"-": [50, 0], "--": [40, 40]}
     assert len(fig.legends[0].get_texts()) == 3
+
+
+def test_disturbances_are_drawn_the_mildest_first():
+    noisy = augmented().query("condition != 'clean'")
+    others = ["white_-5_dB", "reverberation_0.3_s", "reverberation_0.8_s"]
+    whole = pd.concat([augmented(), *(noisy.assign(condition=name) for name in others)])
+    whole = pd.concat([whole, whole.assign(model="cnn_lstm")])
+    white, rooms = figures.robustness(scoring.robustness(whole)).axes
+    assert [t.get_text() for t in white.get_xticklabels()] == ["clean", "10", "-5"]
+    assert [t.get_text() for t in rooms.get_xticklabels()] == ["clean", "0.3", "0.8"]
+    assert "dB" in white.get_xlabel() and "(s)" in rooms.get_xlabel()
+    assert len({line.get_color() for line in white.lines if line.get_marker() != "None"}) == 2

@@ -265,3 +265,31 @@ def test_robustness_is_of_those_who_heard_noise():
     assert table.amount[:, "white_10_dB"].eq(10).all() and table.amount[:, "clean"].isna().all()
     assert set(table.disturbance) == {"clean", "white"} and table.constant_uar.eq(50).all()
     assert scoring.robustness(some()).empty and scoring.augmentations(some()).empty
+
+
+def test_chance_is_adjusted_for_the_methods_of_one_classifier():
+    alone = scoring.augmentations(augmented())
+    two = scoring.augmentations(pd.concat([augmented(), augmented().assign(model="cnn_lstm")]))
+    assert set(two.model) == {"cnn", "cnn_lstm"} and len(two) == 2 * len(alone)
+    np.testing.assert_array_equal(two[two.model == "cnn"].p_holm, alone.p_holm)
+    fewer = scoring.augmentations(augmented().query("recipe != 'noise'")).set_index("recipe")
+    assert fewer.p_holm["specaugment"] == alone.set_index("recipe").p_holm["specaugment"] / 2
+
+
+def test_gains_are_of_seeds_that_both_have():
+    more = augmented().query("recipe == 'none' and condition == 'clean'").assign(seed=2, predicted="anger")
+    table = scoring.augmentations(pd.concat([augmented(), more])).set_index("recipe")
+    assert table.gain["specaugment"] == 50, "of seed 1 alone"
+
+
+def test_nearly_as_many_clips_are_not_rare():
+    clips = augmented()
+    fewer = clips[~((clips.emotion == "fear") & (clips.speaker == "S0") & clips.utterance.str.endswith(("2", "4")))]
+    assert scoring.augmentations(fewer).rare_uar.isna().all()
+
+
+def test_the_table_of_augmentations_as_text():
+    text = scoring.augmentations_readable(scoring.augmentations(augmented()))
+    assert text["training rows changed by"].tolist() == ["nothing", "a noisy copy of each clip", "SpecAugment"]
+    assert text["gain in points (95 %)"].tolist()[::2] == ["–", "50.0 (50.0 to 50.0)"]
+    assert (text["rare emotions"] == "–").all() and text["by chance"].str.endswith("%").tolist() == [False, True, True]
