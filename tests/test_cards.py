@@ -23,6 +23,13 @@ def test_a_card_says_what_both_protocols_give():
     )
 
 
+def test_below_the_claim_the_card_says_what_a_leak_would_give():
+    leaky = rows("random", "OAF", 24, 1, role="ablation", recipe="copies_before_split", model="random_forest")
+    told = card(pd.concat([some(), leaky]))["why they differ"]
+    assert "4.0 points less than the claim; copies made before the split give at most 96.0 (notebook 15);" in told
+    assert "copies" not in card(pd.concat([some(), leaky]), wa=90.0)["why they differ"], "nothing is left to explain"
+
+
 def test_more_than_claimed_is_said_too():
     assert "5.0 points more than the claim" in card(some(), wa=90.0)["why they differ"]
     assert card(some(), wa=np.nan).claimed == "no number (split not stated)"
