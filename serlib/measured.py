@@ -344,11 +344,14 @@ def segment_lengths(table: pd.DataFrame) -> Figure:
 def window_lengths(table: pd.DataFrame) -> Figure:
     """Share of single windows and of clips named rightly, a row a kind of window and a panel a task; runs are averaged.
 
+    A task of which one kind of window was tried is left out where another has several.
+
     Columns task, seconds (missing where a clip is one window), overlap (share), windows (a clip), single, fused (%).
     """
     mean = table.groupby(["task", "seconds", "overlap"], dropna=False)[["windows", "single", "fused"]].mean()
     tasks = [part.reset_index() for _, part in mean.groupby("task")]
     most = max(map(len, tasks))
+    tasks = [part for part in tasks if most == 1 or len(part) > 1]
     fig, axes = plt.subplots(1, len(tasks), figsize=(2.5 + 5 * len(tasks), 1.6 + 0.36 * most), squeeze=False)
     for ax, part in zip(axes[0], tasks, strict=True):
         rows = np.arange(len(part))

@@ -165,6 +165,8 @@ def test_kinds_of_windows_are_rows_from_short_to_whole_and_folds_are_averaged():
     both = pd.concat(table.assign(task=task) for task in ("emotion", "gender_emotion"))
     titles = [ax.get_title() for ax in measured.window_lengths(both).axes]
     assert titles == ["emotion", "emotion and gender"]
+    one = both[(both.task == "emotion") | ((both.seconds == 1) & (both.overlap == 0.5))]
+    assert len(measured.window_lengths(one).axes) == 1, "a single kind of window compares nothing"
 
 
 def test_latency_has_a_row_a_model_and_the_ten_listed_times():
