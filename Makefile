@@ -49,7 +49,7 @@ lock:  ## rewrite both lock files from pyproject.toml (needs uv)
 	$(LOCK) --extra test --upgrade -o requirements.lock
 	$(LOCK) --extra opensmile --extra demo -c requirements.lock -o requirements-extras.lock
 
-clean:  ## remove what the demo wrote
+clean:  ## remove build/: runs of every profile, networks trained there, pages
 	rm -rf build
 
 $(READY): requirements.lock pyproject.toml

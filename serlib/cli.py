@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -222,7 +223,9 @@ def predict(
     ],
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run of notebook 04, 05, 06, 08, 09, 10 or 17; default: the best that is found."),
+        typer.Option(
+            help="Folder of a run of notebook 04, 05, 06, 08, 09, 10 or 17; default: one that is found (README)."
+        ),
     ] = None,
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
@@ -252,9 +255,11 @@ def predict(
                 raise ValueError(f"{picture} must end in .png")
             if not picture.parent.is_dir():
                 raise ValueError(f"{picture} cannot be written: there is no folder {picture.parent}")
+        if method and not explain:
+            raise ValueError("--method says how --explain finds the places; give a picture to --explain as well")
         folder = run or _predict.find()
         recogniser = _predict.with_trust(_load(folder, light=explain is None), folder, data)
-        answers = [_predict.answer(recogniser, path) for path in recordings]
+        answers = [_answer(recogniser, path) for path in recordings]
         read = [answer for answer in answers if answer.error is None]
         if explain and read:
             method = method or Method(_predict.default_method(recogniser))
@@ -268,9 +273,11 @@ def predict(
         print(json.dumps([_as_json(answer) for answer in answers], indent=1))
     else:
         _print_answers(recogniser, answers, folder)
-        if explain and method == Method.attention_rollout:
+        if over_time and read:
+            print(f"{over_time} shows emotion over time; pale: too quiet to have a say, or no answer at all.")
+        if explain and read and method == Method.attention_rollout:
             print(f"{explain} shows what attention gathered, whatever the answer; notebook 08 says what that is worth.")
-        elif explain:
+        elif explain and read:
             print(f"{explain} shows what spoke for the answers according to {method}; notebook 10 tests such maps.")
     if len(read) < len(answers):
         for answer in answers:
@@ -281,7 +288,7 @@ def predict(
 
 @app.command()
 def demo(
-    run: Annotated[Path | None, typer.Option(help="Folder of a run; default: the best that is found.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a run; default: one that is found.")] = None,
     data: Data = None,
     host: Annotated[str, typer.Option(help="Address to listen on; the default is reached from this machine alone.")] = (
         "127.0.0.1"
@@ -314,6 +321,18 @@ def _load(folder: Path, *, light: bool):
         typer.secho(f"{error}; Keras answers, which takes longer to start.", err=True)
     with _quiet():
         return predict.load(folder)
+
+
+def _answer(recogniser, path: Path):
+    """As `serlib.predict.answer`; where nothing can be read, the error says what to do."""
+    from serlib import predict as _predict
+
+    if path.is_dir():
+        return _predict.Answer(str(path), error=f"{path} is a folder; name the files in it, such as {path}/*.wav")
+    answer = _predict.answer(recogniser, path)
+    if answer.error and path.suffix.lower() in _corpora.UNREADABLE and path.is_file():
+        answer = replace(answer, error=f"{answer.error} Save it as wav, flac, ogg or mp3.")
+    return answer
 
 
 @contextlib.contextmanager
@@ -349,6 +368,8 @@ def _print_answers(recogniser, answers, folder: Path) -> None:
     for answer in answers:
         for reason in answer.reasons:
             print(f"{Path(answer.path).name}: {reason}")
+    if all(answer.error for answer in answers):
+        return
     kind = "synthetic speech, which says nothing of real voices" if recogniser.corpus == "mini" else "acted speech"
     print(f"{recogniser.model.name} of {folder}, trained on {recogniser.corpus}, {kind}; {recogniser.honest}.")
     if recogniser.trust is None:
@@ -459,7 +480,7 @@ def _explain(recogniser, answers, path: Path, method: str) -> None:
         told = f"{emotion}, {answer.p[emotion]:.0%}"
         titles.append(f"{name}: {told if answer.emotion else f'no answer ({told})'}")
         if len(answer.over_time) > 1:
-            titles[-1] += f" (its surest {recogniser.seconds:.2f} of {answer.seconds:.2f} s)"
+            titles[-1] += f" (the {recogniser.seconds:.2f} of {answer.seconds:.2f} s that say so most)"
     times = recogniser.features.frames.times(x.shape[1])
     fig = _plots().explanations(x, maps, times, titles, hertz=recogniser.hertz, method=method)
     fig.savefig(path)

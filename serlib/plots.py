@@ -93,13 +93,14 @@ def outlined(ax: Axes, image: np.ndarray, heats: Sequence[np.ndarray], times: np
     Returns
     -------
     QuadMesh
-        For a colour bar: dB relative to the clip's loudest place; without `hertz`, share of the row's range.
+        For a colour bar: dB relative to the clip's loudest place (to -60 dB where it is silent, so that silence is
+        white); without `hertz`, share of the row's range.
     """
     if hertz is None:
         low, high = image.min(axis=1, keepdims=True), image.max(axis=1, keepdims=True)
         image, limits = (image - low) / np.maximum(high - low, 1e-12), {"vmin": 0, "vmax": 1}
     else:
-        image, limits = image - image.max(), {"vmin": -80, "vmax": 0}
+        image, limits = image - max(image.max(), -60), {"vmin": -80, "vmax": 0}
     picture = spectrogram(ax, image, times, ylabel="feature row", cmap="Greys", **limits)
     for heat, (colour, style) in zip(heats, LINES, strict=False):
         if heat.max() > 0:
@@ -171,7 +172,7 @@ def explanations(
 
 
 def emotions_over_time(answers: Sequence, classes: Sequence[str]) -> Figure:
-    """How probable each emotion is through recordings, one panel a recording, shares stacked; what is quiet is pale.
+    """How probable each emotion is through recordings, a panel each, shares stacked; the quiet and the refused is pale.
 
     Parameters
     ----------
@@ -191,7 +192,9 @@ def emotions_over_time(answers: Sequence, classes: Sequence[str]) -> Figure:
         p = np.concatenate([p[:1], p, p[-1:]])
         colours = [COLOURS.get(name, CYCLE[k % len(CYCLE)]) for k, name in enumerate(classes)]
         ax.stackplot(times, 100 * p.T, labels=classes, colors=colours)
-        for start, end in table[~table.heard][["start", "end"]].itertuples(index=False):
+        refused = bool(told.reasons)
+        pale = [(0, told.seconds)] if refused else table[~table.heard][["start", "end"]].itertuples(index=False)
+        for start, end in pale:
             ax.axvspan(start, end, color="white", alpha=0.5, linewidth=0)
         ax.set(xlim=(0, told.seconds), ylim=(0, 100), ylabel="probability (%)", xlabel="time (s)")
         ax.set_title(f"{Path(told.path).name}: {told.emotion or 'no answer'}", loc="left", parse_math=False)

@@ -154,6 +154,17 @@ def test_predict_draws_emotion_over_time(run, tmp_path, tone):
     assert result.exit_code == 0 and matplotlib.image.imread(tmp_path / "time.png").shape[1] == 9 * 130
 
 
+def test_predict_says_what_to_do_with_what_it_cannot_read(run, tmp_path, tone):
+    (tmp_path / "memo.m4a").write_bytes(b"not sound")
+    png = tmp_path / "why.png"
+    result = ask(run, tmp_path / "memo.m4a", tmp_path, "--explain", png, "--over-time", png)
+    assert result.exit_code == 1 and not png.exists()
+    assert "Save it as wav, flac, ogg or mp3." in result.stderr and "is a folder; name the files in it" in result.stderr
+    assert "UAR" not in result.stdout and "why.png" not in result.stdout, "nothing was read, nothing drawn"
+    result = ask(run, tone(tmp_path / "clip.wav"), "--method", "grad_cam")
+    assert result.exit_code == 1 and "give a picture to --explain as well" in result.stderr
+
+
 def test_predict_draws_why_or_nothing(run, tmp_path, monkeypatch):
     assert tuple(Method) == (*explain.METHODS, *explain.ATTENTION)
     drawn, draw = [], plots.explanations
@@ -172,7 +183,7 @@ def test_predict_draws_why_or_nothing(run, tmp_path, monkeypatch):
     for title, answer in zip(titles, answers, strict=True):
         share = f"{answer['p_' + answer['emotion']]:.0%}"
         name = answer["path"].split("/")[-1]
-        assert title == f"{name}: {answer['emotion']}, {share} (its surest 0.62 of {answer['seconds']:.2f} s)"
+        assert title == f"{name}: {answer['emotion']}, {share} (the 0.62 of {answer['seconds']:.2f} s that say so most)"
     png.unlink()
     result = ask(run, *clips, "--explain", tmp_path / "why.wav")
     assert result.exit_code == 1 and "must end in .png" in result.stderr and not (tmp_path / "why.wav").exists()

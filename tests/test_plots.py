@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serlib import plots, sources
+from serlib import plots, predict, sources
 
 
 @pytest.fixture
@@ -151,3 +151,23 @@ def test_explanations_have_a_row_a_recording_and_labelled_colour_bars():
     assert [ax.get_title(loc="right") for ax in panels[1::2]] == ["grad_cam"] * 2
     assert [ax.get_ylabel() for ax in bars] == ["level (dB re maximum)", "relevance (share of maximum)"] * 2
     assert [text.get_text() for text in panels[3].texts] == ["the map is zero"] and not panels[1].texts
+
+
+def test_silence_is_drawn_white():
+    _, ax = plt.subplots()
+    picture = plots.outlined(
+        ax, np.full((8, 6), -100.0), [np.zeros((8, 6))], np.arange(6) * 0.02, np.arange(1, 9) * 500.0
+    )
+    assert picture.get_array().max() <= -40, "below silence, not 0 dB re maximum"
+
+
+def test_what_is_refused_is_pale_from_end_to_end():
+    over_time = pd.DataFrame({"start": [0.0, 1.0], "end": [2.0, 3.0], "heard": True, "p_a": 1.0, "p_b": 0.0})
+    answers = [
+        predict.Answer("x", 3.0, "a", over_time=over_time),
+        predict.Answer("y", 3.0, None, {}, ["no"], None, over_time),
+    ]
+    given, refused = plots.emotions_over_time(answers, ["a", "b"]).axes
+    assert len(given.patches) == 0
+    (pale,) = refused.patches
+    assert (pale.get_x(), pale.get_width()) == (0, 3)
