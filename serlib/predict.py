@@ -190,7 +190,7 @@ def _honest(recogniser: Recogniser, run: Path) -> str:
             table = table.query("role in ['result', 'explained'] and task == 'emotion' and label_share == 1")
             table = table[(table.model == recogniser.model.name) & (table.train_corpora == recogniser.corpus)]
             if len(table):
-                names = sorted(set(table.emotion) | set(table.predicted))
+                names = sorted(set(table.emotion) | set(table.predicted))  # not by `scoring`, which loads matplotlib
                 uar = 100 * metrics.uar(metrics.confusion(table.emotion, table.predicted, names))
                 chance = 100 / table.emotion.nunique()
                 return f"on speakers not heard in training {who} got a UAR of {uar:.0f} % (chance {chance:.0f})"
