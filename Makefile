@@ -7,9 +7,9 @@ READY := .venv/ready
 EXTRAS := .venv/extras
 export TF_CPP_MIN_LOG_LEVEL = 3
 
-.PHONY: report figures paper stale test benchmark lab extras demo lint lock clean
+.PHONY: report book figures paper stale test benchmark lab extras demo lint lock clean
 
-report: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and write the report
+report book: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and bind them into a book
 	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
 
 figures: $(READY)  ## redraw every committed table and figure from data/predictions, without corpora or training

@@ -62,7 +62,7 @@ onstart:
 
 rule all:
     input:
-        f"{BUILD}/pages/index.html",
+        f"{BUILD}/book/index.html",
 
 
 rule run:
@@ -96,22 +96,24 @@ rule collect:
 
 rule report:
     message:
-        "the analyses, and every notebook as a page"
+        "the analyses, and all notebooks as a book"
     input:
         f"{BUILD}/collected",
         [f"notebooks/{name}.ipynb" for name in ANALYSES],
         [f"serlib/{module}.py" for module in ("metrics", "records", *sorted(provenance.DOWNSTREAM))],
         Path("data/claims").glob("*.csv"),
+        [path for path in Path("docs").rglob("*") if path.suffix in {".py", ".md", ".bib", ".css"}],
     output:
         executed=[f"{BUILD}/{name}.ipynb" for name in ANALYSES],
-        page=f"{BUILD}/pages/index.html",
+        page=f"{BUILD}/book/index.html",
     log:
         f"{BUILD}/logs/analyses.log",
     run:
         analyse(output.executed, log, PREDICTIONS, FIGURES)
         first = {run.notebook: Path(f"{BUILD}/runs/{name}/executed.ipynb") for name, run in reversed(RUNS.items())}
-        pages.to_html(first | {path.stem: path for path in map(Path, output.executed)}, Path(BUILD) / "pages")
-        print(f"\nThe report: {BUILD}/pages/18_report.html\nAll notebooks as pages: {output.page}\nFigures: {FIGURES}/\n")
+        pages.book(first | {path.stem: path for path in map(Path, output.executed)}, Path(output.page).parent)
+        report = Path(output.page).with_name("notebooks") / "18_report.html"
+        print(f"\nThe book: {output.page}\nThe report, its last chapter: {report}\nFigures: {FIGURES}/\n")
 
 
 rule figures:  # what is committed in data/predictions is enough, whatever the profile
@@ -134,6 +136,6 @@ rule paper:
         "build/paper/analyses.log",
     run:
         analyse(output, log, "data/predictions", "build/paper/png", "-p paper_dir build/paper")
-        pages.to_html({Path(path).stem: Path(path) for path in output}, Path("build/paper"))
-        printed = pages.to_pdf(Path("build/paper/18_report.html"), Path("build/paper/report.pdf"))
+        pages.book({Path(path).stem: Path(path) for path in output}, Path("build/paper/pages"))
+        printed = pages.to_pdf(Path("build/paper/pages/notebooks/18_report.html"), Path("build/paper/report.pdf"))
         print(f"\nFigures: build/paper/figures/*.pdf\nTables: build/paper/tables/*.tex\nThe report: {printed}\n")

@@ -35,7 +35,7 @@
 ``figures``       tables of scores drawn
 ``measured``      what runs measured beyond predictions, drawn
 ``demo``          a page that hears you
-``pages``         executed notebooks as web pages
+``pages``         executed notebooks as a book
 ``runs``          the runs of report.yaml: planned, gathered, held against the code
 ``cli``           the ``serlib`` command
 ================  ======================================================================================

@@ -15,7 +15,7 @@ import soundfile as sf
 
 SILENT_PEAK = 1e-4  # -80 dBFS: below the 16-bit noise floor of every corpus here
 
-#: What `listen` found, one file a corpus: decoding all clips takes a minute, comparing their sizes and times none.
+# What `listen` found, one file a corpus: decoding all clips takes a minute, comparing their sizes and times none.
 MEMORY = Path(__file__).resolve().parents[1] / "data" / "features"
 SCHEMA = pa.schema(
     [

@@ -1,26 +1,29 @@
-"""Executed notebooks as web pages that link to each other."""
+"""The book: executed notebooks, docs and README as one site that is read without a network, built by Sphinx."""
 
 from __future__ import annotations
 
-import base64
-import functools
-import mimetypes
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from serlib.corpora import REPOSITORY
 
-#: For print: prose, figures and tables; no code, nothing torn apart or wider than the page.
-PRINT = """<style>@media print {
-  .jp-CodeCell > .jp-Cell-inputWrapper, .jp-InputPrompt, .jp-OutputPrompt, audio { display: none !important }
-  .jp-Notebook { padding: 0 } table { font-size: 7pt; width: 100%; table-layout: auto; break-inside: auto }
-  td, th { white-space: normal !important; overflow-wrap: break-word; padding: 1pt 3pt !important }
-  img, tr { break-inside: avoid; max-width: 100% } pre { white-space: pre-wrap } @page { size: A4; margin: 18mm }
-}</style>"""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+#: What a page says in place of a player whose recording may not be passed on.
+NO_PLAYER = "(an audio player, in the notebook itself: the recording is licensed)"
+#: Cells that a page folds, by their first tag or else their id: a chapter begins with its question, not with imports.
+FOLDED = {"imports": "Imports", "imports-serlib": "Imports of serlib", "parameters": "Parameters"}
+FOLDED |= {"injected-parameters": "Parameters of the run on this page"}
+#: First cell of a notebook on Colab, which has neither this repository nor its packages.
+COLAB = """# this repository and its packages, once; the synthetic corpus mini makes itself
+!test -d course || git clone --quiet --depth 1 {url} course
+%cd -q course/notebooks
+%pip install --quiet -e .."""
 
 
 def to_pdf(page: Path, pdf: Path) -> Path:
@@ -33,65 +36,126 @@ def to_pdf(page: Path, pdf: Path) -> Path:
     return pdf
 
 
-def to_html(executed: dict[str, Path], folder: Path) -> None:
-    """Executed notebooks, and the README as their index, as HTML pages that link to each other.
+def book(executed: Mapping[str, Path], folder: Path) -> Path:
+    """Build the book in a folder, anew.
 
     Parameters
     ----------
-    executed : dict of str to Path
+    executed : mapping of str to Path
         Page name (the notebook's stem) -> executed notebook.
     folder : Path
-        Receives ``<name>.html`` and ``index.html``, images embedded.
+        Receives the site. Its sources lie beside it, in ``<folder>_source``.
+
+    Returns
+    -------
+    Path
+        The first page.
+
+    Raises
+    ------
+    RuntimeError
+        Sphinx found a broken link, an unknown citation or the like; the message is what it said.
 
     Notes
     -----
     Players of recordings other than the synthetic corpus's are replaced by a line that says so: pages may be passed
-    on, the recordings may not. TensorFlow's greetings are left out.
+    on, the recordings may not. TensorFlow's greetings are left out, and so are the links from notebook to notebook at
+    the top and the end, for which a site has its own. Where ``GITHUB_REPOSITORY`` names the repository, as it does in
+    GitHub's workflows, links to its files lead there and each notebook can be opened on Binder and Colab.
     """
-    import nbformat
-    from nbconvert import HTMLExporter
+    source = folder.with_name(f"{folder.name}_source")
+    for old in (folder, source):
+        shutil.rmtree(old, ignore_errors=True)
+    shutil.copytree(REPOSITORY / "docs", source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "README.md", source)
+    (source / "figures").symlink_to(REPOSITORY / "figures")
+    (source / "notebooks").mkdir()
+    texts, repository = list(source.glob("*.md")), os.environ.get("GITHUB_REPOSITORY")
+    pages = {Path(page.name) for page in texts} | {Path("notebooks", f"{name}.ipynb") for name in executed}
 
-    folder.mkdir(parents=True, exist_ok=True)
-    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
-    readme = nbformat.v4.new_markdown_cell((REPOSITORY / "README.md").read_text())
-    pages = {"index": (nbformat.v4.new_notebook(cells=[readme]), REPOSITORY)}
+    def linked(text: str, home: str) -> str:
+        top = f"https://github.com/{repository}/blob/main" if repository else os.path.relpath(REPOSITORY, folder / home)
+        return _linked(text, Path(home), pages, lambda path: f"{top}/{path}")
+
+    for page in texts:
+        page.write_text(linked(page.read_text(), ""))
     for name, path in executed.items():
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            _tidy(cell, notebook.metadata.get("papermill", {}).get("parameters", {}).get("corpus") == "mini")
-        pages[name] = (notebook, REPOSITORY / "notebooks")
-    for name, (notebook, home) in pages.items():
-        body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name, "path": str(home)}})
-        body = body.replace("</head>", f"{PRINT}</head>", 1)
-        body = re.sub(r'src="(?!data:|https?:)([^"]+)"', functools.partial(_embed, home=home), body)
-        link = functools.partial(_link, home=home, folder=folder, pages=set(pages))
-        (folder / f"{name}.html").write_text(re.sub(r'href="([^"#:]+)(#[^"]*)?"', link, body))
+        notebook = json.loads(path.read_text())
+        _tidy(notebook, lambda text: linked(text, "notebooks"))
+        if repository:
+            notebook["cells"].insert(1, _launch(name, repository))
+        (source / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook))
+    _write_api(source / "api")
+    sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", str(source), str(folder)]
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(sphinx, capture_output=True, text=True, env=quiet, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the book could not be built from {source}:\n{done.stderr}")
+    return folder / "index.html"
 
 
-def _tidy(cell, may_play: bool) -> None:
-    """Take players of licensed recordings and TensorFlow's log lines out of one executed cell."""
-    for output in cell.get("outputs", []):
-        if "<audio" in str(output.get("data", {}).get("text/html", "")) and not may_play:
-            output["data"] = {"text/plain": "(an audio player, in the notebook itself: the recording is licensed)"}
-        if output.get("name") == "stderr":
-            output["text"] = re.sub(r"(?m)^(WARNING: All log messages before absl|I0000 ).*\n?", "", output["text"])
-    if "outputs" in cell:
-        cell["outputs"] = [output for output in cell["outputs"] if output.get("text", True)]
+def for_colab(folder: Path, repository: str) -> None:
+    """Write every notebook with a first cell that fetches the repository (``owner/name`` on GitHub) and installs it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
+        notebook = json.loads(path.read_text())
+        cell: dict = {"cell_type": "code", "id": "colab", "metadata": {}, "execution_count": None, "outputs": []}
+        cell["source"] = COLAB.format(url=f"https://github.com/{repository}")
+        notebook["cells"].insert(0, cell)
+        (folder / path.name).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
-def _embed(match: re.Match[str], home: Path) -> str:
-    """An image file as part of the page; nbconvert's own embedding refuses ``../`` and breaks folded answers."""
-    path = home / match[1]
-    if not path.is_file():
-        return match[0]
-    return f'src="data:{mimetypes.guess_type(path)[0]};base64,{base64.b64encode(path.read_bytes()).decode()}"'
+def _launch(name: str, repository: str) -> dict:
+    binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{name}.ipynb"
+    colab = f"https://colab.research.google.com/github/{repository}/blob/colab/notebooks/{name}.ipynb"
+    text = f"Run this notebook [on Binder]({binder}), [on Colab]({colab}) or [at home](../README.md)."
+    return {"cell_type": "markdown", "id": "launch", "metadata": {}, "source": text}
 
 
-def _link(match: re.Match[str], home: Path, folder: Path, pages: set[str]) -> str:
-    """A relative link of a file in `home`, as a page in `folder` needs it."""
-    path = (home / match[1]).resolve()
-    name = {"README": "index"}.get(path.stem, path.stem)
-    if path.suffix in {".ipynb", ".md"} and name in pages:
-        anchor = "#The-course" if match[2] == "#the-course" else match[2] or ""  # nbconvert keeps the heading's case
-        return f'href="{name}.html{anchor}"'
-    return f'href="{os.path.relpath(path, folder.resolve())}"'
+def _tidy(notebook: dict, linked: Callable[[str], str]) -> None:
+    """Take licensed players, TensorFlow's log lines and links to neighbours out of an executed notebook."""
+    may_play = notebook["metadata"].get("papermill", {}).get("parameters", {}).get("corpus") == "mini"
+    cells: list[dict] = notebook["cells"]
+    for cell in cells:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            text = linked("\n".join(line for line in text.splitlines() if "[course map](" not in line))
+        cell["source"] = text
+        tags = cell["metadata"].setdefault("tags", [])
+        if name := FOLDED.get(next(iter(tags), cell["id"])):
+            cell["metadata"] |= {"tags": [*tags, "hide-input"], "mystnb": {"code_prompt_show": name}}
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "<audio" in "".join(data.get("text/html", "")) and not may_play:
+                output["data"] = {"text/plain": NO_PLAYER}
+            if "text/markdown" in data:
+                data["text/markdown"] = linked("".join(data["text/markdown"]))
+            if output.get("name") == "stderr":
+                said = "".join(output["text"])
+                output["text"] = re.sub(r"(?m)^(WARNING: All log messages before absl|I0000 ).*\n?", "", said)
+        if "outputs" in cell:
+            cell["outputs"] = [output for output in cell["outputs"] if output.get("text", True)]
+
+
+def _linked(text: str, home: Path, pages: Collection[Path], elsewhere: Callable[[Path], str]) -> str:
+    """Markdown of a page in `home`, its links to files that are no pages made to lead `elsewhere`."""
+
+    def link(match: re.Match[str]) -> str:
+        path = Path(os.path.normpath(home / match[2]))
+        if path in pages:
+            return match[0]
+        return f'<a href="{elsewhere(path)}">{match[1]}</a>'
+
+    return re.sub(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)", link, text)
+
+
+def _write_api(folder: Path) -> None:
+    """A page of every module of serlib, from its docstrings, and one that lists them."""
+    folder.mkdir()
+    modules = sorted(path.stem for path in (REPOSITORY / "serlib").glob("[!_]*.py"))
+    for name in modules:
+        text = f"# serlib.{name}\n\n```{{eval-rst}}\n.. automodule:: serlib.{name}\n```\n"
+        (folder / f"{name}.md").write_text(text)
+    listed = "\n".join(modules)
+    said = "What notebooks share. Every page is made of a module's docstrings."
+    (folder / "index.md").write_text(f"# serlib\n\n{said}\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")

@@ -290,8 +290,40 @@ def _at_width(fig: Figure, width: float) -> Figure:
 
 
 def show(fig: Figure) -> None:
-    """Show a figure once in a notebook and close it."""
+    """Show a figure once in a notebook, with a text for who cannot see it, and close it."""
     from IPython.display import display
 
-    display(fig)
+    display(fig, metadata={"image/png": {"alt": described(fig)}})
     plt.close(fig)
+
+
+def described(fig: Figure) -> str:
+    """What a figure shows, in words: each panel's title, what is drawn against what, and the names of its marks."""
+    panels = [ax for ax in fig.axes if ax.get_visible() and ax.axison and ax.get_label() != "<colorbar>"]
+    said, last_labels = [], ("", "")
+    for ax in panels:
+        x, y = (_plain(label) for label in (ax.get_xlabel(), ax.get_ylabel()))
+        last_labels = x, y = (x or last_labels[0], y or last_labels[1])  # axes that are shared are labelled once
+        legend = ax.get_legend() or (fig.legends[0] if fig.legends and ax is panels[0] else None)
+        marks = [_plain(text.get_text()) for text in legend.get_texts()] if legend else []
+        against = f" of {y} against {x}" if x and y else f" of {x or y}" if x or y else ""
+        title = _plain(ax.get_title() or ax.get_title("left"))
+        said.append(f"{title + ': ' if title else ''}{_kind(ax)}{against}{': ' + ', '.join(marks) if marks else ''}")
+    if len(said) > 6:
+        said = [*said[:5], f"and {len(said) - 5} panels more"]
+    title = _plain(fig.get_suptitle())
+    text = ". ".join(([title] if title else []) + said)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _kind(ax: Axes) -> str:
+    """What is drawn in a panel, from what covers most to what covers least."""
+    if ax.images or any(isinstance(c, mpl.collections.QuadMesh) for c in ax.collections):
+        return "picture"
+    if any(isinstance(c, mpl.container.BarContainer) for c in ax.containers):
+        return "bars"
+    return "lines" if any(line.get_linestyle() not in ("None", "") for line in ax.lines) else "marks"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -3,11 +3,8 @@
 One encoder makes them all. `Config` describes a ViT; ``replace(config, **BEIT)`` makes it a BEiT, and `BEIT` lists all
 that this changes. Shapes in comments: n tokens (one class token, then the patches row by row), d = hidden_dim.
 
-References
-----------
-Dosovitskiy, A. et al. (2021). An image is worth 16x16 words. Proc. ICLR. arXiv:2010.11929
-Bao, H., Dong, L., Piao, S. and Wei, F. (2022). BEiT: BERT pre-training of image transformers. Proc. ICLR.
-arXiv:2106.08254
+After Dosovitskiy, A. et al. (2021), An image is worth 16x16 words, Proc. ICLR, arXiv:2010.11929, and Bao, H., Dong, L.,
+Piao, S. and Wei, F. (2022), BEiT: BERT pre-training of image transformers, Proc. ICLR, arXiv:2106.08254.
 """
 
 from __future__ import annotations
@@ -351,7 +348,8 @@ def attention(model: keras.Model, x: np.ndarray) -> np.ndarray:
     ----------
     model : keras.Model
         See `classifier`.
-    x : ndarray, shape (n_clips, *image_shape)
+    x : ndarray, shape (n_clips, ...)
+        Images of the model's shape.
 
     Returns
     -------

@@ -1,7 +1,6 @@
 """The demo's page in a real browser, with a file and with a microphone; visibly skipped where there is no browser."""
 
 import re
-import shutil
 from urllib.parse import urlparse
 
 import numpy as np
@@ -9,8 +8,6 @@ import pytest
 import soundfile as sf
 
 from serlib import audio, corpora, demo, features, models, predict, records, training
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -50,29 +47,6 @@ def address(recogniser):
     import gradio
 
     gradio.close_all()
-
-
-@pytest.fixture
-def page(tmp_path):
-    """A page of headless Chromium whose microphone hears a tone; in the end it had no error and asked no other host."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="an optional extra: make extras")
-    if not CHROMIUM:
-        pytest.skip("needs Chromium, such as Debian's package chromium")
-    t = np.arange(4 * audio.SR) / audio.SR
-    sf.write(tmp_path / "microphone.wav", 0.3 * np.sin(2 * np.pi * 300 * t), audio.SR, subtype="PCM_16")
-    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--no-sandbox", "--disable-gpu"]
-    fake += [f"--use-file-for-fake-audio-capture={tmp_path / 'microphone.wav'}"]
-    errors, hosts = [], set()
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=fake)
-        opened = browser.new_context(permissions=["microphone"]).new_page()
-        opened.set_default_timeout(60_000)
-        opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-        opened.on("pageerror", lambda error: errors.append(str(error)))
-        opened.on("request", lambda request: hosts.add(urlparse(request.url).hostname))
-        yield opened
-        browser.close()
-    assert errors == [] and hosts - {None} == {"127.0.0.1"}
 
 
 def upload(page, address, path):

@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom through papermill, as small as profile smoke makes it."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -38,9 +39,10 @@ def test_report_runs_on_what_the_runs_left(tmp_path, monkeypatch):
     runs.collect([tmp_path / "run"], tmp_path / "predictions", tmp_path / "figures")
     folders = {"predictions_dir": str(tmp_path / "predictions"), "figures_dir": str(tmp_path / "figures")}
     execute("18_report", folders, tmp_path, monkeypatch)
-    pages.to_html({"18_report": tmp_path / "executed.ipynb"}, tmp_path / "pages")
-    page = (tmp_path / "pages" / "18_report.html").read_text()
-    assert "random forest" in page and "data:image/png;base64," in page
+    book = pages.book({"18_report": tmp_path / "executed.ipynb"}, tmp_path / "book").parent
+    page = (book / "notebooks" / "18_report.html").read_text()
+    assert "random forest" in page
+    assert page.count("<img alt=") > 5 and "UAR (%)" in re.search(r'<img alt="([^"]+)"', page)[1]
     assert (tmp_path / "figures" / "18_report" / "gap_mini_140_in_all.svg").is_file()
     drawn = tmp_path / "figures" / run.notebook / "importance_mini_140_in_all_speaker_independent.csv"
     assert {"functional", "impurity", "seed"} <= set(pd.read_csv(drawn))

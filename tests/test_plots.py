@@ -171,3 +171,34 @@ def test_what_is_refused_is_pale_from_end_to_end():
     assert len(given.patches) == 0
     (pale,) = refused.patches
     assert (pale.get_x(), pale.get_width()) == (0, 3)
+
+
+def test_a_figure_says_what_it_shows_and_the_notebook_gets_it(monkeypatch):
+    fig, axes = plt.subplots(1, 2, sharey=True)
+    axes[0].plot([1, 2], [3, 4], label="validation")
+    axes[0].set(title="traditional", xlabel="epoch", ylabel="accuracy")
+    axes[0].legend()
+    mesh = axes[1].pcolormesh(np.ones((3, 3)))
+    axes[1].set(title="what it hears", xlabel="time (s)", ylabel="mel band")
+    fig.colorbar(mesh, ax=axes[1], label="dB")
+    fig.suptitle("Two panels\nof one network")
+    said = plots.described(fig)
+    assert said == (
+        "Two panels of one network. traditional: lines of accuracy against epoch: validation. "
+        "what it hears: picture of mel band against time (s)."
+    )
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda fig, metadata: shown.append(metadata))
+    plots.show(fig)
+    assert shown == [{"image/png": {"alt": said}}]
+
+
+def test_many_panels_are_counted_rather_than_listed():
+    fig, axes = plt.subplots(3, 4)
+    for ax in axes.flat:
+        ax.bar([1], [2])
+        ax.set(xlabel="n", ylabel="clips")
+    assert plots.described(fig) == ". ".join(["Bars of clips against n"] + ["bars of clips against n"] * 4) + (
+        ". and 7 panels more."
+    )
+    plt.close(fig)
