@@ -13,7 +13,7 @@ NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 COMMON_PARAMETERS = [
     *("corpus", "protocol", "fold", "seed", "n_epochs", "batch_size", "max_utterances", "data_dir", "out_dir")
 ]
-SECTIONS = ["The question", "What you should see", "Limits", "Try it"]
+SECTIONS = ["The question", "What you should see", "Limits", "Try it", "Check yourself", "Summary"]
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -38,9 +38,11 @@ def test_skeleton(notebook):
     assert [text for text in second if text in SECTIONS] == SECTIONS
     card = markdown[1]
     assert [row in card for row in ("**You will**", "**You need**", "**Time**", "**Writes**")] == [True] * 4
-    assert "\n\n".join(markdown).count("<details><summary>Answer</summary>") == 3
+    assert "\n\n".join(markdown).count("<details><summary>Answer</summary>") == 5
+    summary, navigation = markdown[-1].partition("## Summary\n\n")[2].split("\n\n")
+    assert 3 <= len(re.findall(r"[.?!](?= |$)", summary)) <= 5 and "[course map]" in navigation
     assert len(" ".join(markdown).split()) >= 400
-    most = {"02": 56, "18": 64}.get(path.stem[:2], 42)  # 02 derives ten features by hand, 18 reports on all
+    most = {"02": 57, "18": 64}.get(path.stem[:2], 43)  # 02 derives ten features by hand, 18 reports on all
     assert 20 <= len(cells) <= most
 
 
