@@ -23,6 +23,7 @@
 ``models``        networks that more than one notebook trains
 ``explain``       relevance maps of a trained network
 ``faithfulness``  measures that test whether a map may be believed
+``exercises``     the checks of the notebooks' exercises
 ``plots``         one style, one colour per emotion; figures saved with their data
 ``scoring``       predictions -> tables of scores
 ``cards``         claim cards: claimed, the same protocol, an unseen voice, why they differ

@@ -18,6 +18,9 @@ DOWNSTREAM = frozenset(
     {"cards", "claims", "figures", "findings", "measured", "pages", "plots", "provenance", "reliability", "scoring"}
 )
 
+#: Tag of cells that wait for the learner's answer, after all that a run writes.
+EXERCISE = "exercise"
+
 
 @dataclass
 class _Module:
@@ -46,9 +49,9 @@ def sources() -> dict[str, str]:
 def code_hash(notebook: str, texts: Mapping[str, str]) -> str:
     """Sixteen hex digits that change when code does that a notebook's run executes.
 
-    That is its own cells and, followed from name to name, every function, class and constant of serlib that they
-    reach. Comments, docstrings, layout, markdown and the modules `DOWNSTREAM` do not count, nor does a new function
-    that no cell reaches. A module that is used other than as ``module.name`` counts whole.
+    That is its own cells but those of exercises and, followed from name to name, every function, class and constant of
+    serlib that they reach. Comments, docstrings, layout, markdown and the modules `DOWNSTREAM` do not count, nor does a
+    new function that no cell reaches. A module that is used other than as ``module.name`` counts whole.
 
     Parameters
     ----------
@@ -65,7 +68,8 @@ def code_hash(notebook: str, texts: Mapping[str, str]) -> str:
     if f"{notebook}.ipynb" not in texts:
         raise ValueError(f"there is no notebook {notebook}.ipynb")
     cells = json.loads(texts[f"{notebook}.ipynb"])["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    executed = [c for c in cells if c["cell_type"] == "code" and EXERCISE not in c["metadata"].get("tags", [])]
+    code = "\n".join("".join(cell["source"]) for cell in executed)
     of_notebook = _module(code, f"{notebook}.ipynb")
     own = [node for nodes in of_notebook.definitions.values() for node in nodes] + of_notebook.effects
     pending = [reference for node in own for reference in _references(node, of_notebook, None)]

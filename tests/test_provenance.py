@@ -37,8 +37,9 @@ PLOTS = "from serlib import sources\n\n\ndef show(x):\n    return sources.loud()
 
 
 def notebook(cells, prose=""):
-    cells = [{"cell_type": "code", "source": cell} for cell in cells]
-    return json.dumps({"cells": [*cells, {"cell_type": "markdown", "source": [prose]}]})
+    cells = [{"cell_type": "code", "source": cell, "metadata": {}} for cell in cells]
+    exercise = {"cell_type": "code", "source": f"answer = {prose!r}", "metadata": {"tags": [provenance.EXERCISE]}}
+    return json.dumps({"cells": [*cells, exercise, {"cell_type": "markdown", "source": [prose]}]})
 
 
 def code_hash(cells=CELLS, prose="", **changed):

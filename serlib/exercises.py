@@ -1,0 +1,31 @@
+"""The checks of the notebooks' exercises: they say whether an answer is right without telling it."""
+
+from __future__ import annotations
+
+import hashlib
+from numbers import Real
+from types import EllipsisType
+
+
+def sealed(answer: str | float) -> str:
+    """Eight hex digits of an answer: a letter in either case, or a number to four significant digits."""
+    plain = f"{float(answer):.4g}" if isinstance(answer, Real) else str(answer).strip().lower()
+    return hashlib.sha256(plain.encode()).hexdigest()[:8]
+
+
+def check(answer: str | float | EllipsisType, right: str) -> None:
+    """Print whether an answer is right.
+
+    Parameters
+    ----------
+    answer : str or float or Ellipsis
+        The three dots of the starting cell are no answer yet.
+    right : str
+        What `sealed` makes of the right one.
+    """
+    if answer is ...:
+        print("Not answered yet: put your answer in place of the three dots and run this cell again.")
+    elif sealed(answer) == right:
+        print("Right. Unfold the answer to compare your reason with ours.")
+    else:
+        print("Not this. Try it out, or think again, before you unfold the answer.")
