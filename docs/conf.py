@@ -18,7 +18,6 @@ extensions = [
 exclude_patterns = ["figures", "_static"]
 
 nb_execution_mode = "off"  # the notebooks come executed
-nb_merge_streams = True
 nb_render_markdown_format = "myst"  # links in what cells display are links of the book
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
