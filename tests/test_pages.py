@@ -167,3 +167,16 @@ def test_a_player_plays_and_search_finds(address, page):
     page.locator("#search-results li").first.wait_for()
     found = page.locator("#search-results").inner_text()
     assert "Glossary" in found and "03 · Protocols and metrics" in found
+
+
+def test_every_paper_that_is_cited_stands_in_the_bibliography():
+    entries = re.split(r"\n(?=@)", (REPOSITORY / "docs" / "references.bib").read_text())
+    prose = [cell["source"] for path in NOTEBOOKS.values() for cell in nbformat.read(path, as_version=4).cells]
+    texts = "\n".join([*prose, (REPOSITORY / "README.md").read_text()])
+    texts += "\n".join(path.read_text() for path in (REPOSITORY / "serlib").glob("*.py"))
+    corpus_page = "10.5281/zenodo.1188976"  # of a release, which data/README.md cites with its paper
+    cited = set(re.findall(r"\b10\.\d{4,9}/[\w./()-]*\w", texts)) | set(re.findall(r"arXiv:(\d{4}\.\d{4,5})", texts))
+    assert {doi for doi in cited if not any(doi in entry for entry in entries)} == {corpus_page}
+    named = re.findall(r"\b([A-Z][\w'-]+)(?: and [A-Z]\w+| & [A-Z]\w+| et al\.)? \(?((?:19|20)\d\d)\b", texts)
+    unknown = {(name, year) for name, year in named if not any(name in e and year in e for e in entries)}
+    assert unknown == set()
