@@ -82,8 +82,7 @@ def book(executed: Mapping[str, Path], folder: Path) -> Path:
     for name, path in executed.items():
         notebook = json.loads(path.read_text())
         _tidy(notebook, lambda text: linked(text, "notebooks"))
-        if repository:
-            notebook["cells"].insert(1, _launch(name, repository))
+        notebook["cells"].insert(1, _origin(notebook, name, repository))
         (source / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook))
     _write_api(source / "api")
     sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", str(source), str(folder)]
@@ -105,11 +104,21 @@ def for_colab(folder: Path, repository: str) -> None:
         (folder / path.name).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
-def _launch(name: str, repository: str) -> dict:
-    binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{name}.ipynb"
-    colab = f"https://colab.research.google.com/github/{repository}/blob/colab/notebooks/{name}.ipynb"
-    text = f"Run this notebook [on Binder]({binder}), [on Colab]({colab}) or [at home](../README.md)."
-    return {"cell_type": "markdown", "id": "launch", "metadata": {}, "source": text}
+def _origin(notebook: dict, name: str, repository: str | None) -> dict:
+    """A cell that says which run made a page, and where its notebook can be run."""
+    said = []
+    given = notebook["metadata"].get("papermill", {}).get("parameters", {})
+    if "corpus" in given:
+        shown = ", ".join(f"`{key} = {value!r}`" for key, value in given.items() if key != "out_dir")
+        said += [
+            f"What this page plays, prints and draws as it goes comes from a run with {shown}; the figures under "
+            "*What you should see* come from the runs of the full report."
+        ]
+    if repository:
+        binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{name}.ipynb"
+        colab = f"https://colab.research.google.com/github/{repository}/blob/colab/notebooks/{name}.ipynb"
+        said += [f"Run this notebook [on Binder]({binder}), [on Colab]({colab}) or [at home](../README.md)."]
+    return {"cell_type": "markdown", "id": "origin", "metadata": {}, "source": "\n\n".join(said)}
 
 
 def _tidy(notebook: dict, linked: Callable[[str], str]) -> None:

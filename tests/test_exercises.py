@@ -17,6 +17,10 @@ from serlib import exercises
     ],
 )
 def test_an_answer_is_judged_without_being_told(answer, right, said, capsys):
-    exercises.check(answer, exercises.sealed(right))
+    exercises.check("04.1", answer, exercises.sealed("04.1", right))
     printed = capsys.readouterr().out
     assert printed.startswith(said) and str(right) not in printed.removeprefix(said)[: len(str(right)) + 1]
+
+
+def test_the_same_answer_looks_different_in_another_exercise():
+    assert exercises.sealed("04.1", "a") != exercises.sealed("04.2", "a")

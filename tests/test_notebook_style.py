@@ -58,12 +58,14 @@ def test_cells_are_short_named_and_without_output(notebook):
 
 
 def test_every_exercise_has_a_cell_to_start_in_and_a_check_and_nothing_depends_on_it(notebook):
-    _, cells = notebook
+    path, cells = notebook
     ids = [cell["id"] for cell in cells]
     tries = [cell for cell in cells if provenance.EXERCISE in cell["metadata"].get("tags", [])]
     assert [cell["id"] for cell in tries] == ["try-1", "try-2", "try-3"]
-    for cell in tries:
-        assert re.search(r'^answer = \.\.\.\nexercises\.check\(answer, "[0-9a-f]{8}"\)$', cell["source"], re.MULTILINE)
+    for k, cell in enumerate(tries, 1):
+        begin = r"^answer = \.\.\.  # (a letter in quotes|a number)\n"
+        check = rf'exercises\.check\("{path.stem[:2]}\.{k}", answer, "[0-9a-f]{{8}}"\)$'
+        assert re.search(begin + check, cell["source"], re.MULTILINE)
         before = cells[ids.index(cell["id"]) - 1]["source"]
         assert re.search(r"\*\*\d\.\*\* ", before) and "<details><summary>Answer" in before
     last = max(k for k, cell in enumerate(cells) if cell["cell_type"] == "code" and cell not in tries)
