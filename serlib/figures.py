@@ -264,16 +264,17 @@ def ladder(table: pd.DataFrame) -> plt.Figure:
     bands = rows.groupby("band").y.agg(["min", "max"])
     several = rows.drop_duplicates(on).groupby(["model", "start"]).size()
     coloured = min(len(PALETTE), sum(len(part) == len(by_model[0][1]) for _, part in by_model))
-    looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k], "solid") for k in range(coloured)]
-    looks += [("#999999", marker, "none") for marker in itertools.islice(itertools.cycle("<>Ph*pd8sov^DX"), len(place))]
+    looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k], "full", "solid") for k in range(coloured)]
+    marks = itertools.cycle(itertools.product(("full", "none"), "<>Ph*pd8sov^DX"))  # hollow where shapes run out
+    looks += [("#999999", marker, fill, "none") for fill, marker in itertools.islice(marks, len(place))]
     fig, ax = plt.subplots(figsize=(8.5, 1.8 + 0.2 * (rows.y.max() + 1) + 0.08 * len(place)))
-    for (key, _), (colour, marker, line) in zip(by_model, looks, strict=False):
+    for (key, _), (colour, marker, fill, line) in zip(by_model, looks, strict=False):
         part = rows[rows.place == place[key]]
         model, start, features = key
         name = model_name(model, start) + (f", {features_name(features)}" if several[model, start] > 1 else "")
         ax.hlines(part.y, part.uar_low, part.uar_high, color=colour, linewidth=1.2, zorder=2)
-        style: dict[str, Any] = {"marker": marker, "markersize": 5, "linewidth": 0.7, "color": colour, "zorder": 3}
-        ax.plot(part.uar, part.y, linestyle=line, label=name, **style)
+        style: dict[str, Any] = {"marker": marker, "markersize": 5, "fillstyle": fill, "linestyle": line}
+        ax.plot(part.uar, part.y, color=colour, linewidth=0.7, zorder=3, label=name, **style)
     for k, (first, last) in enumerate(bands.itertuples(index=False)):
         chance = rows.constant_uar[rows.band == k].iloc[0]
         ax.plot([chance] * 2, [first - 0.8, last + 0.8], ":", color="black", linewidth=1, label=None if k else "chance")

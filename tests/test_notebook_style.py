@@ -39,7 +39,7 @@ def test_skeleton(notebook):
     assert [text for text in second if text in SECTIONS] == SECTIONS
     card = markdown[1]
     assert [row in card for row in ("**You will**", "**You need**", "**Time**", "**Writes**")] == [True] * 4
-    assert "\n\n".join(markdown).count("<details><summary>Answer</summary>") == 5
+    assert "\n\n".join(markdown).count("<details><summary>Answer</summary>") >= 5
     summary, navigation = markdown[-1].partition("## Summary\n\n")[2].split("\n\n")
     assert 3 <= len(re.findall(r"[.?!](?= |$)", summary)) <= 5 and "[course map]" in navigation
     assert len(" ".join(markdown).split()) >= 400
