@@ -265,7 +265,7 @@ def ladder(table: pd.DataFrame) -> plt.Figure:
     several = rows.drop_duplicates(on).groupby(["model", "start"]).size()
     coloured = min(len(PALETTE), sum(len(part) == len(by_model[0][1]) for _, part in by_model))
     looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k], "full", "solid") for k in range(coloured)]
-    marks = itertools.cycle(itertools.product(("full", "none"), "<>Ph*pd8sov^DX"))  # hollow where shapes run out
+    marks = itertools.cycle(itertools.product(("full", "none"), "<>P*psv^DX"))  # hollow where shapes run out
     looks += [("#999999", marker, fill, "none") for fill, marker in itertools.islice(marks, len(place))]
     fig, ax = plt.subplots(figsize=(8.5, 1.8 + 0.2 * (rows.y.max() + 1) + 0.08 * len(place)))
     for (key, _), (colour, marker, fill, line) in zip(by_model, looks, strict=False):
@@ -292,7 +292,7 @@ def augmentations(table: pd.DataFrame) -> plt.Figure:
     panel a classifier, whose title says what it gets on the rows as they are.
     """
     panels = list(table.groupby(["model", "features"], sort=False))
-    height = 1.5 + 0.36 * max(len(part) - 1 for _, part in panels)
+    height = 1.7 + 0.36 * max(len(part) - 1 for _, part in panels)
     fig, axes = plt.subplots(1, len(panels), figsize=(1 + 4.4 * len(panels), height), squeeze=False, sharex=True)
     for ax, ((model, fed), part) in zip(axes[0], panels, strict=True):
         changed = part[part.recipe != "none"].reset_index(drop=True)
@@ -303,7 +303,7 @@ def augmentations(table: pd.DataFrame) -> plt.Figure:
         ax.set_yticks(changed.index, [AUGMENTATIONS[recipe] for recipe in changed.recipe])
         plain = part[part.recipe == "none"].uar.iloc[0]
         ax.set(
-            title=f"{model_name(model)} on {features_name(fed)}\nwithout: UAR {plain:.1f} %",
+            title=f"{model_name(model)}\non {features_name(fed)}\nwithout: UAR {plain:.1f} %",
             xlabel="gain in UAR (points)",
         )
         ax.invert_yaxis()

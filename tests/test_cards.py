@@ -30,6 +30,20 @@ def test_below_the_claim_the_card_says_what_a_leak_would_give():
     assert "copies" not in card(pd.concat([some(), leaky]), wa=90.0)["why they differ"], "nothing is left to explain"
 
 
+def test_a_system_with_augmentation_says_what_augmentation_was_worth_here():
+    about = {"notebook": "16_augmentation", "model": "cnn_lstm", "role": "ablation", "train_corpora": "savee"}
+    tried = [
+        rows("speaker_independent", speaker, right, 20 - right, recipe=recipe, **about)
+        for recipe, rights in (("none", (10, 12, 14, 16)), ("caemocygan", (8, 10, 12, 14)))
+        for speaker, right in zip("ABCD", rights, strict=True)
+    ]
+    answers = pd.concat([some(), *tried])
+    told = card(answers, what="with augmentation; corpus not said")["why they differ"]
+    assert "brings a CNN-LSTM -10.0 points of UAR on SAVEE (-10.0 to -10.0, 95 % over speakers) (notebook 16)" in told
+    assert "augmentation" not in card(answers)["why they differ"], "no other system is said to be augmented"
+    assert "augmentation" not in card(some(), what="with augmentation")["why they differ"], "nothing was tried"
+
+
 def test_more_than_claimed_is_said_too():
     assert "5.0 points more than the claim" in card(some(), wa=90.0)["why they differ"]
     assert card(some(), wa=np.nan).claimed == "no number (split not stated)"
