@@ -3,7 +3,9 @@
 import functools
 import json
 import os
+import re
 import shlex
+import statistics
 import sys
 import threading
 import time
@@ -19,6 +21,7 @@ FIGURES = "figures" if PROFILE == "full" else f"{BUILD}/figures"
 AT_HAND = set(corpora.available())
 PLANNED = [r for r in runs.plan(PROFILE) if not r.where_found or set(r.parameters["corpus"].split("+")) <= AT_HAND]
 RUNS = {f"{run.notebook}/{run.name}": run for run in PLANNED}
+LONG = [name for name, run in RUNS.items() if run.minutes > statistics.median(run.minutes for run in PLANNED)]
 ANALYSES = runs.analyses()
 LISTING = functools.cache(corpora.listing_hash)
 CODE = functools.cache(functools.partial(provenance.code_hash, texts=provenance.sources()))
@@ -67,20 +70,30 @@ rule all:
 
 rule run:
     message:
-        "{wildcards.notebook}: {wildcards.name}"
+        "{wildcards.run}"
     output:
-        record=BUILD + "/runs/{notebook}/{name}/run.json",
-        executed=BUILD + "/runs/{notebook}/{name}/executed.ipynb",
+        record=BUILD + "/runs/{run}/run.json",
+        executed=BUILD + "/runs/{run}/executed.ipynb",
     params:  # a run is redone when one of these changes; a reworded paragraph does not cost hours
-        code=lambda w: CODE(w.notebook),
-        listing=lambda w: LISTING(RUNS[f"{w.notebook}/{w.name}"].parameters["corpus"]),
-        settings=lambda w: settings(RUNS[f"{w.notebook}/{w.name}"], f"{BUILD}/runs/{w.notebook}/{w.name}"),
+        code=lambda w: CODE(RUNS[w.run].notebook),
+        listing=lambda w: LISTING(RUNS[w.run].parameters["corpus"]),
+        settings=lambda w: settings(RUNS[w.run], f"{BUILD}/runs/{w.run}"),
+        notebook=lambda w: f"notebooks/{RUNS[w.run].notebook}.ipynb",
     log:
-        BUILD + "/logs/{notebook}/{name}.log",
+        BUILD + "/logs/{run}.log",
     threads: 1  # two runs side by side are faster than one run on two cores
     shell:
         "export TF_NUM_INTRAOP_THREADS={threads} TF_NUM_INTEROP_THREADS=1; "
-        "{PAPERMILL} notebooks/{wildcards.notebook}.ipynb {output.executed} -y {params.settings:q} > {log} 2>&1"
+        "{PAPERMILL} {params.notebook} {output.executed} -y {params.settings:q} > {log} 2>&1"
+
+
+use rule run as long_run with:  # begun first, so that none is left to run alone in the end
+    wildcard_constraints:
+        run="|".join(map(re.escape, LONG)) or "none",
+    priority: 1
+
+
+ruleorder: long_run > run
 
 
 rule collect:
