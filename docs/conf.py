@@ -19,9 +19,7 @@ exclude_patterns = ["figures", "_static"]
 
 nb_execution_mode = "off"  # the notebooks come executed
 nb_render_markdown_format = "myst"  # links in what cells display are links of the book
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["mystnb.unknown_mime_type"]
 bibtex_bibfiles = ["references.bib"]
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}

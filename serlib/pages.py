@@ -21,14 +21,19 @@ FOLDED = {"imports": "Imports", "imports-serlib": "Imports of serlib", "paramete
 FOLDED |= {"injected-parameters": "Parameters of the run on this page"}
 #: First cell of a notebook on Colab, which has neither this repository nor its packages.
 COLAB = """# this repository and its packages, once; the synthetic corpus mini makes itself
-!test -d course || git clone --quiet --depth 1 {url} course
-%cd -q course/notebooks
+!test -d /content/course || git clone --quiet --depth 1 {url} /content/course
+%cd -q /content/course/notebooks
 %pip install --quiet -e .."""
+
+
+def chromium() -> str | None:
+    """Where Chromium, or Chrome, is on this machine."""
+    return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
 def to_pdf(page: Path, pdf: Path) -> Path:
     """A page printed by Chromium, where there is one; the PDF, or the page itself, which any browser prints."""
-    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    browser = chromium()
     if browser is None:
         return page
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer", f"--print-to-pdf={pdf.resolve()}"]
@@ -104,10 +109,15 @@ def for_colab(folder: Path, repository: str) -> None:
         (folder / path.name).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
+def _parameters(notebook: dict) -> dict:
+    """What papermill was told; empty where it did not execute the notebook."""
+    return notebook["metadata"].get("papermill", {}).get("parameters", {})
+
+
 def _origin(notebook: dict, name: str, repository: str | None) -> dict:
     """A cell that says which run made a page, and where its notebook can be run."""
     said = []
-    given = notebook["metadata"].get("papermill", {}).get("parameters", {})
+    given = _parameters(notebook)
     if "corpus" in given:
         shown = ", ".join(f"`{key} = {value!r}`" for key, value in given.items() if key != "out_dir")
         said += [
@@ -123,7 +133,7 @@ def _origin(notebook: dict, name: str, repository: str | None) -> dict:
 
 def _tidy(notebook: dict, linked: Callable[[str], str]) -> None:
     """Take licensed players, TensorFlow's log lines and links to neighbours out of an executed notebook."""
-    may_play = notebook["metadata"].get("papermill", {}).get("parameters", {}).get("corpus") == "mini"
+    may_play = _parameters(notebook).get("corpus") == "mini"
     cells: list[dict] = notebook["cells"]
     for cell in cells:
         text = "".join(cell["source"])

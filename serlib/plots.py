@@ -299,7 +299,8 @@ def show(fig: Figure) -> None:
 
 def described(fig: Figure) -> str:
     """What a figure shows, in words: each panel's title, what is drawn against what, and the names of its marks."""
-    panels = [ax for ax in fig.axes if ax.get_visible() and ax.axison and ax.get_label() != "<colorbar>"]
+    shown = [ax for ax in fig.axes if ax.get_visible() and ax.get_label() != "<colorbar>"]
+    panels = [ax for ax in shown if ax.axison]
     said, last_labels = [], ("", "")
     for ax in panels:
         x, y = (_plain(label) for label in (ax.get_xlabel(), ax.get_ylabel()))
@@ -309,6 +310,8 @@ def described(fig: Figure) -> str:
         against = f" of {y} against {x}" if x and y else f" of {x or y}" if x or y else ""
         title = _plain(ax.get_title() or ax.get_title("left"))
         said.append(f"{title + ': ' if title else ''}{_kind(ax)}{against}{': ' + ', '.join(marks) if marks else ''}")
+    words = [_plain(text.get_text()) for ax in shown if not ax.axison for text in ax.texts]
+    said += [f"drawing that begins with {', '.join(words[:3])}"] if words else []
     if len(said) > 6:
         said = [*said[:5], f"and {len(said) - 5} panels more"]
     title = _plain(fig.get_suptitle())

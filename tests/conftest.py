@@ -1,6 +1,5 @@
 """Recordings for the tests: short tones in the formats that corpora come in."""
 
-import shutil
 import sys
 import zlib
 from urllib.parse import urlparse
@@ -46,7 +45,7 @@ def seeded():
 def page(tmp_path):
     """A page of headless Chromium whose microphone hears a tone; in the end it had no error and asked no other host."""
     playwright = pytest.importorskip("playwright.sync_api", reason="an optional extra: make extras")
-    chromium = next(filter(None, map(shutil.which, pages.CHROMIUM)), None)
+    chromium = pages.chromium()
     if not chromium:
         pytest.skip("needs Chromium, such as Debian's package chromium")
     t = np.arange(4 * 16_000) / 16_000

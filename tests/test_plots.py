@@ -202,3 +202,12 @@ def test_many_panels_are_counted_rather_than_listed():
         ". and 7 panels more."
     )
     plt.close(fig)
+
+
+def test_a_drawing_without_axes_is_told_by_its_words():
+    fig, ax = plt.subplots()
+    ax.axis("off")
+    for k, words in enumerate(["pitch <= 1.2", "anger", "fear", "sadness"]):
+        ax.text(k, k, words)
+    assert plots.described(fig) == "Drawing that begins with pitch <= 1.2, anger, fear."
+    plt.close(fig)
