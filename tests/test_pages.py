@@ -26,7 +26,7 @@ def executed(path, corpus):
     data = [
         {"text/html": Audio(np.sin(np.arange(8000) / 5), rate=8000)._repr_html_()},
         {"image/png": PICTURE},
-        {"text/html": f"<table><tbody><tr>{wide}</tr></tbody></table>"},
+        {"text/html": f"<table><thead><tr><th>epoch</th></tr></thead><tbody><tr>{wide}</tr></tbody></table>"},
         {"text/markdown": "[predictions](../data/README.md)"},
     ]
     outputs = [nbformat.v4.new_output("display_data", each) for each in data]
@@ -160,8 +160,9 @@ def test_pages_fit_the_screen(book, address, page, width):
         assert wide <= width, f"{name} is {wide} pixels wide"
 
 
-def test_a_player_plays_and_search_finds(address, page):
+def test_a_table_keeps_its_head_a_player_plays_and_search_finds(address, page):
     page.goto(f"{address}/notebooks/01_dataset_exploration.html")
+    assert page.locator(".cell_output thead").is_visible()
     page.evaluate("document.querySelector('audio').play()")
     page.wait_for_function("document.querySelector('audio').currentTime > 0")
     page.goto(f"{address}/search.html?q=UAR")
