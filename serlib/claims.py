@@ -92,6 +92,12 @@ def systems(folder: Path = FOLDER) -> pd.DataFrame:
     return pd.read_csv(folder / "systems.csv")
 
 
+def published(folder: Path = FOLDER) -> pd.DataFrame:
+    """Scores on unseen speakers that others have published: columns corpus, kind (``small`` or ``large``), model, uar
+    (per cent), source (a key of ``docs/references.bib``)."""
+    return pd.read_csv(folder / "published.csv")
+
+
 def tables(folder: Path = FOLDER) -> dict[str, Table]:
     """Printed tables by the stem of their file.
 
@@ -101,7 +107,7 @@ def tables(folder: Path = FOLDER) -> dict[str, Table]:
         A file of the folder is not listed in ``tables.csv``, or a listed one is not there.
     """
     listed = pd.read_csv(folder / "tables.csv", index_col="table")
-    there = {path.stem for path in folder.glob("*.csv")} - {"tables", "systems", "corpus_counts"}
+    there = {path.stem for path in folder.glob("*.csv")} - {"tables", "systems", "corpus_counts", "published"}
     if there != set(listed.index):
         wrong = ", ".join(sorted(there ^ set(listed.index)))
         raise ValueError(f"{folder}: tables.csv must list the files beside it; they differ in {wrong}")

@@ -13,6 +13,7 @@ from serlib import claims, metrics, plots, reliability
 from serlib.scoring import (
     AUGMENTATIONS,
     DISTURBANCES,
+    IDEAS,
     PLAIN,
     RUNGS,
     confusions,
@@ -307,6 +308,50 @@ def augmentations(table: pd.DataFrame) -> plt.Figure:
             xlabel="gain in UAR (points)",
         )
         ax.invert_yaxis()
+    return fig
+
+
+def ideas(table: pd.DataFrame) -> plt.Figure:
+    """Points of UAR that each idea of notebook 18 is worth, a panel a corpus; hollow where chance would give as much.
+
+    `table` is from `scoring.ideas`, of one training set and protocol; chance is judged by p_holm at 5 %.
+    """
+    panels = list(table.groupby("corpus", sort=True))
+    size = (1.8 + 2.6 * len(panels), 1.6 + 0.36 * table.idea.nunique())
+    fig, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=True)
+    for ax, (corpus, part) in zip(axes[0], panels, strict=True):
+        place = part.idea.map(list(dict.fromkeys(table.idea)).index)
+        ax.hlines(place, part.low, part.high, color=PALETTE[2], linewidth=1.5)
+        for sure, rows in part.groupby(part.p_holm < 0.05):
+            ax.plot(
+                rows.worth, place[rows.index], "o", color=PALETTE[2], markerfacecolor=PALETTE[2] if sure else "white"
+            )
+        ax.axvline(0, color="black", linestyle=":", linewidth=1)
+        ax.set(title=f"{title(str(corpus))}\ncomplete: {part.complete.iloc[0]:.1f} %", xlabel="worth (points of UAR)")
+    axes[0, 0].set_yticks(range(table.idea.nunique()), [IDEAS[idea] for idea in dict.fromkeys(table.idea)])
+    axes[0, 0].invert_yaxis()
+    return fig
+
+
+def published(table: pd.DataFrame) -> plt.Figure:
+    """UAR on unseen speakers here (dots with intervals) and as published (ticks), a row a corpus and way to train.
+
+    `table` is from `scoring.published`.
+    """
+    fig, ax = plt.subplots(figsize=(9, 1.6 + 0.42 * len(table)))
+    for kind, marker, text in (("small", "s", "published, small"), ("large", "D", "published, large, pre-trained")):
+        ax.plot(table[kind], table.index, marker, color="black", markerfacecolor="white", label=text)
+    for ours, rows in table.groupby(table.model == "recogniser"):
+        colour, text = (PALETTE[2], "here, the recogniser of notebook 18") if ours else ("#888888", "here, best before")
+        ax.hlines(rows.index, rows.uar_low, rows.uar_high, color=colour, linewidth=2)
+        ax.plot(rows.uar, rows.index, "o", color=colour, label=text, zorder=3)
+    on = ["it alone" if row.train_corpora == row.corpus else title(row.train_corpora) for row in table.itertuples()]
+    who = [f"{title(row.corpus)}: {model_name(row.model, row.start)}" for row in table.itertuples()]
+    how = [f"{name}\ntrained on {corpora}" for name, corpora in zip(who, on, strict=True)]
+    ax.set_yticks(table.index, how, fontsize="small")
+    ax.set(xlabel="UAR on unseen speakers (%)", xlim=(0, 100))
+    ax.invert_yaxis()
+    fig.legend(loc="outside lower center", ncols=2, fontsize="small")
     return fig
 
 

@@ -38,6 +38,7 @@ MODELS = {
     "multiscale_lstm": "multiscale LSTM (scores fused)",
     "windowed_cnn_lstm": "CNN-LSTM on windows",
     "cnn1d": "1-D CNN",
+    "recogniser": "stronger recogniser",
 }
 #: Plain names of the protocols, for titles and headings.
 PLAIN = {
@@ -70,6 +71,18 @@ AUGMENTATIONS = {
 }
 #: Plain names of what it disturbs test clips with, by the first word of the condition, and the unit of the amount.
 DISTURBANCES = {"white": ("white noise", "dB"), "babble": ("babble", "dB"), "reverberation": ("reverberation", "s")}
+#: What notebook 18 takes away from its recogniser, one at a time, in the order in which it introduces them.
+IDEAS = {
+    "level": "level relative to the loudest",
+    "spectrum": "70 % of the mean spectrum removed",
+    "stretch": "stretched in time",
+    "mel_warp": "mel axis warped",
+    "masks": "bands and stretches of time masked",
+    "mixup": "mixup",
+    "even_corpora": "corpora drawn evenly",
+    "attention": "attention pooling",
+    "hearings": "six hearings of a clip",
+}
 #: Plain names of what models are fed; several are joined by ``+``.
 FEATURES = {
     "log_mel": "log-mel",
@@ -395,6 +408,74 @@ def robustness(predictions: pd.DataFrame) -> pd.DataFrame:
     return table[[*on, "condition", "disturbance", "amount", "constant_uar", *SCORES]]
 
 
+def ideas(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What each idea of notebook 18 is worth, corpus by corpus: UAR of its recogniser less that of one without it.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        Columns train_corpora, sample, protocol, corpus (of the test clips), complete (UAR in per cent of the complete
+        recipe), idea (a key of `IDEAS`), worth (points) with its 95 % interval low to high, over (what that and the
+        test draw, see `scores`), groups (how many), p_holm (`serlib.metrics.permutation_test`, adjusted for the ideas
+        tried on one corpus).
+    """
+    on = ["train_corpora", "sample", "protocol", "corpus"]
+    chosen = predictions.query("notebook == '18_stronger_recogniser' and part == 'test' and role == 'ablation'")
+    rows = []
+    for key, part in chosen.groupby(on, sort=False):
+        answers = {recipe: one.set_index(ANSWER) for recipe, one in part.groupby("recipe")}
+        found = []
+        for idea in [name for name in IDEAS if f"without_{name}" in answers]:
+            a, b = _shared(answers["complete"], answers[f"without_{idea}"])
+            over, columns = _interval_over(a)
+            told = _difference(a, b, columns)
+            complete = {"complete": 100 * metrics.uar(confusions(a)[0]), "idea": idea, "over": over}
+            found.append(dict(zip(on, key, strict=True)) | complete | told)
+        for row, p in zip(found, metrics.holm([row["p"] for row in found]), strict=True):
+            row["p_holm"] = p
+        rows += found
+    columns = [*on, "complete", "idea", "difference", "low", "high", "over", "groups", "p_holm"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.rename(columns={"difference": "worth"})
+
+
+def published(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The best published UAR on unseen speakers of each corpus (`serlib.claims.published`), and ours beside it.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each way to train: columns corpus (of the test clips), train_corpora, model, then `SCORES`, small and
+        large (the published UAR in per cent: hand-crafted features or small networks, and large networks pre-trained on
+        other speech), small_by and large_by (model and source). Of ours, the stronger recogniser of notebook 18, and
+        the best of the other models that were tested on all clips of the corpus.
+    """
+    printed = claims.published().sort_values("uar").groupby(["corpus", "kind"], sort=False).last()
+    tested = predictions.query(f"{RESULTS} and protocol == 'speaker_independent' and sample == 'all'")
+    columns = ["corpus", "train_corpora", "model", "start", *SCORES, "small", "small_by", "large", "large_by"]
+    tables = [pd.DataFrame(columns=columns)]
+    for corpus in [name for name in printed.index.unique("corpus") if name in set(tested.corpus)]:
+        table = scores(tested[tested.corpus == corpus], ["train_corpora", "model", "start"])
+        table = table[table.utterances == table.utterances.max()]  # fewer clips are another test
+        ours = table.model == "recogniser"
+        own = table[ours].sort_values("train_corpora", key=lambda names: names.str.len())
+        told: dict[str, object] = {"corpus": corpus}
+        for kind, of in printed.loc[corpus].iterrows():
+            told |= {str(kind): of.uar, f"{kind}_by": f"{of.model} ({of.source})"}
+        tables.append(pd.concat([table[~ours].nlargest(1, "uar"), own]).assign(**told))
+    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True).reindex(columns=columns)
+
+
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What two tables with index `ANSWER` say about the same clips under the same seeds, in the same order."""
     shared = a.index.intersection(b.index)
@@ -491,6 +572,31 @@ def augmentations_readable(table: pd.DataFrame) -> pd.DataFrame:
     columns |= {"gain in points (95 %)": [bounded(row, "gain", "gain_low", "gain_high") for row in rows]}
     chance = ["–" if np.isnan(row["p_holm"]) else f"{100 * row['p_holm']:.1f} %" for row in rows]
     return pd.DataFrame(columns | {"by chance": chance})
+
+
+def ideas_readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `ideas`, of one training set, as text: a row an idea, a column a corpus, points of UAR."""
+    told = [f"{row.worth:+.1f} ({row.low:.1f} to {row.high:.1f})" for row in table.itertuples()]
+    wide = table.assign(told=told, corpus=table.corpus.map(title))
+    wide = wide.pivot_table(index="idea", columns="corpus", values="told", aggfunc="first", sort=False)
+    return wide.rename(index=IDEAS).rename_axis(index="what is taken away", columns=None).reset_index()
+
+
+def published_readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `published` as text: per cent, one decimal, plain names."""
+    rows = table.to_dict("records")
+
+    def printed(row, kind: str) -> str:
+        return "–" if pd.isna(row[kind]) else f"{row[kind]:g}, {row[f'{kind}_by']}"
+
+    columns = {"tested on": [title(row["corpus"]) for row in rows]}
+    columns |= {"published, small": [printed(row, "small") for row in rows]}
+    columns |= {"published, large": [printed(row, "large") for row in rows]}
+    columns |= {"here": [model_name(row["model"], row["start"]) for row in rows]}
+    columns |= {"trained on": [title(row["train_corpora"]) for row in rows], "seeds": [row["seeds"] for row in rows]}
+    bounds = [f"{row['uar_low']:.1f} to {row['uar_high']:.1f}, {row['interval_over']}s" for row in rows]
+    columns |= {"UAR (95 %, over)": [f"{row['uar']:.1f} ({bound})" for row, bound in zip(rows, bounds, strict=True)]}
+    return pd.DataFrame(columns)
 
 
 def save_table(table: pd.DataFrame, path: Path, *, decimals: int = 2, text: pd.DataFrame | None = None) -> None:

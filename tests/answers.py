@@ -49,3 +49,29 @@ def augmented():
             told = {"recipe": name, "condition": "white_10_dB"}
             tables.append(rows("speaker_independent", f"S{k}", n, 20 - n, **told, **on))
     return pd.concat(tables, ignore_index=True)
+
+
+def ideas():
+    """As notebook 18 leaves: eight speakers of two corpora, of whose clips masks save half and mixup none."""
+    on = {
+        "notebook": "18_stronger_recogniser",
+        "model": "recogniser",
+        "role": "ablation",
+        "train_corpora": "ravdess+tess",
+    }
+    right = {"complete": 20, "without_masks": 10, "without_mixup": 20}
+    tables = [
+        rows("speaker_independent", f"S{k}", n, 20 - n, recipe=name, **on).assign(corpus=("ravdess", "tess")[k % 2])
+        for k in range(16)
+        for name, n in right.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def recognised():
+    """As notebook 18 leaves for the report: a recogniser that is always right, beside a CNN that is half right."""
+    told = {"model": "recogniser", "train_corpora": "ravdess+tess"}
+    right = [rows("speaker_independent", f"S{k}", 20, 0, **told) for k in range(8)]
+    half = [rows("speaker_independent", f"S{k}", 10, 10) for k in range(8)]
+    fewer = rows("speaker_independent", "S0", 20, 0, model="cnn_lstm")
+    return pd.concat([*right, *half, fewer], ignore_index=True)

@@ -128,3 +128,11 @@ def test_official_counts_are_those_of_the_recordings(name):
 
 def test_every_claimed_model_has_a_name():
     assert set(claims.systems().model) <= set(scoring.MODELS)
+
+
+def test_published_scores_name_a_corpus_of_ours_and_a_paper_that_is_cited():
+    table = claims.published()
+    assert set(table.corpus) <= set(sources.SOURCES) and set(table.kind) == {"small", "large"}
+    assert table.uar.between(0, 100).all() and not table.duplicated(["corpus", "kind", "model"]).any()
+    entries = (corpora.REPOSITORY / "docs" / "references.bib").read_text()
+    assert [key for key in table.source.unique() if f"{{{key}," not in entries] == []

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from answers import augmented, pooled, some
+from answers import augmented, ideas, pooled, recognised, some
 
 from serlib import figures, scoring
 
@@ -124,3 +124,18 @@ def test_disturbances_are_drawn_the_mildest_first():
     assert [t.get_text() for t in rooms.get_xticklabels()] == ["clean", "0.3", "0.8"]
     assert "dB" in white.get_xlabel() and "(s)" in rooms.get_xlabel()
     assert len({line.get_color() for line in white.lines if line.get_marker() != "None"}) == 2
+
+
+def test_a_panel_for_every_corpus_that_ideas_were_tried_on():
+    fig = figures.ideas(scoring.ideas(ideas()))
+    assert [ax.get_title() for ax in fig.axes] == ["RAVDESS\ncomplete: 100.0 %", "TESS\ncomplete: 100.0 %"]
+    labels = [tick.get_text() for tick in fig.axes[0].get_yticklabels()]
+    assert labels == ["bands and stretches of time masked", "mixup"]
+    full, hollow = sorted(fig.axes[0].lines[:2], key=lambda line: -line.get_xdata()[0])
+    assert full.get_markerfacecolor() != "white" and hollow.get_markerfacecolor() == "white"
+
+
+def test_a_row_for_every_way_to_train():
+    fig = figures.published(scoring.published(recognised()))
+    rows = [tick.get_text() for tick in fig.axes[0].get_yticklabels()]
+    assert rows == ["TESS: CNN\ntrained on it alone", "TESS: stronger recogniser\ntrained on RAVDESS and TESS"]

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -121,12 +122,15 @@ def test_the_best_run_is_found(run, tmp_path):
         ("build/demo/runs/06_cnn_lstm/mini-random-seed1", "06_cnn_lstm", "mini", CLASSES),
         ("build/full/runs/06_cnn_lstm/tess-random-seed1", "06_cnn_lstm", "tess", CLASSES),
         ("build/full/runs/13_four_corpora/x", "13_four_corpora", "a+b", None),
+        ("build/full/runs/18_stronger_recogniser/x", "18_stronger_recogniser", "a+b", CLASSES),
     ):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         told = {"notebook": notebook, "classes": classes, "corpus": {"name": corpus}}
         (folder / "model.keras").touch()
         (folder / "run.json").write_text(json.dumps(record | told))
+    assert predict.find(tmp_path) == folder
+    shutil.rmtree(folder)
     assert predict.find(tmp_path) == tmp_path / "build/full/runs/06_cnn_lstm/tess-random-seed1"
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from answers import augmented, pooled, rows, some
+from answers import augmented, ideas, pooled, recognised, rows, some
 
 from serlib import audit, scoring, splits
 
@@ -293,3 +293,26 @@ def test_the_table_of_augmentations_as_text():
     assert text["training rows changed by"].tolist() == ["nothing", "a noisy copy of each clip", "SpecAugment"]
     assert text["gain in points (95 %)"].tolist()[::2] == ["–", "50.0 (50.0 to 50.0)"]
     assert (text["rare emotions"] == "–").all() and text["by chance"].str.endswith("%").tolist() == [False, True, True]
+
+
+def test_what_an_idea_is_worth_corpus_by_corpus():
+    table = scoring.ideas(ideas())
+    assert table.idea.tolist() == ["masks", "mixup"] * 2 and set(table.corpus) == {"ravdess", "tess"}
+    np.testing.assert_allclose(table.worth, [50, 0] * 2)
+    assert table.complete.eq(100).all() and table.groups.eq(8).all() and table.over.eq("speaker").all()
+    assert (table.low[table.idea == "masks"] == 50).all(), "every speaker loses as much"
+    assert (table.p_holm < 0.05).tolist() == [True, False] * 2
+    text = scoring.ideas_readable(table)
+    assert text["what is taken away"].tolist() == ["bands and stretches of time masked", "mixup"]
+    assert text["TESS"].tolist() == ["+50.0 (50.0 to 50.0)", "+0.0 (0.0 to 0.0)"]
+    assert scoring.ideas(some()).empty
+
+
+def test_published_numbers_stand_beside_ours():
+    table = scoring.published(recognised())
+    assert table.model.tolist() == ["cnn", "recogniser"], "who was asked about fewer clips is another test"
+    assert table.uar.tolist() == [50, 100] and table.small.tolist() == [63, 63]
+    text = scoring.published_readable(table)
+    assert text["published, large"].tolist() == ["71, wav2vec (keesing2023ertk)"] * 2
+    assert text["trained on"].tolist() == ["TESS", "RAVDESS and TESS"]
+    assert scoring.published(some().query("protocol == 'random'")).empty
