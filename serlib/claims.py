@@ -94,7 +94,7 @@ def systems(folder: Path = FOLDER) -> pd.DataFrame:
 
 def published(folder: Path = FOLDER) -> pd.DataFrame:
     """Scores on unseen speakers that others have published: columns corpus, kind (``small`` or ``large``), model, uar
-    (per cent), source (a key of ``docs/references.bib``)."""
+    (per cent), source, key (of the source, in ``docs/references.bib``)."""
     return pd.read_csv(folder / "published.csv")
 
 

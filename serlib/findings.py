@@ -247,6 +247,25 @@ def listeners(predictions: pd.DataFrame) -> str:
     )
 
 
+def recogniser(predictions: pd.DataFrame) -> str:
+    """What the recogniser of notebook 18 makes of TESS's two women, and what one of them alone had taught."""
+    of_tess = predictions[predictions.corpus == "tess"]
+    score = _score(of_tess, POOL, "all", "speaker_independent", model="recogniser")
+    others = _of(predictions, "tess", "all", "speaker_independent").query("model != 'recogniser'")
+    best = scoring.scores(others, ["model", "start"]).uar.max()
+    return (
+        f"The recogniser of notebook 18 learns from the four corpora at once. On the women of TESS, neither of "
+        f"whom it has heard when it is asked about her, it gets a UAR of {score.uar:.1f} ({_interval(score)}; "
+        f"{score.utterances:,} clips), where the best model that had learned from the other woman alone got {best:.1f}."
+    )
+
+
+def published(predictions: pd.DataFrame) -> str:
+    """The table that stands it beside published numbers, as Markdown."""
+    _of(predictions, POOL, "all", "speaker_independent", model="recogniser")
+    return f"\n{scoring.text_markdown(scoring.published_readable(scoring.published(predictions)), n_words=5)}\n"
+
+
 FINDINGS: dict[str, Callable[[pd.DataFrame], str]] = {
     "tess_claims": claimed,
     "tess_gap": lambda predictions: gap(predictions, "tess"),
@@ -260,13 +279,15 @@ FINDINGS: dict[str, Callable[[pd.DataFrame], str]] = {
     "calibration": calibration,
     "gender": gender,
     "listeners": listeners,
+    "recogniser": recogniser,
+    "published": published,
 }
 
 
 ABSTRACT = (  # paragraphs
     ("tess_claims", "tess_gap", "tess_seeds"),
     ("pool_claim", "pool_ladder", "pool_unseen"),
-    ("pretraining",),
+    ("pretraining", "recogniser"),
     ("calibration", "gender", "listeners"),
 )
 

@@ -537,8 +537,13 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """The results table as Markdown; see `readable`."""
-    text = readable(table)
-    lines = [text.columns.tolist(), ["---", *["---:"] * (text.shape[1] - 1)], *text.to_numpy().tolist()]
+    return text_markdown(readable(table))
+
+
+def text_markdown(text: pd.DataFrame, *, n_words: int = 1) -> str:
+    """A table of text as Markdown; after the first `n_words` columns, what they hold is set to the right."""
+    rules = ["---"] * n_words + ["---:"] * (text.shape[1] - n_words)
+    lines = [text.columns.tolist(), rules, *text.astype(str).to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

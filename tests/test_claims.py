@@ -135,4 +135,4 @@ def test_published_scores_name_a_corpus_of_ours_and_a_paper_that_is_cited():
     assert set(table.corpus) <= set(sources.SOURCES) and set(table.kind) == {"small", "large"}
     assert table.uar.between(0, 100).all() and not table.duplicated(["corpus", "kind", "model"]).any()
     entries = (corpora.REPOSITORY / "docs" / "references.bib").read_text()
-    assert [key for key in table.source.unique() if f"{{{key}," not in entries] == []
+    assert [key for key in table.key.unique() if f"{{{key}," not in entries] == []

@@ -81,3 +81,15 @@ def test_an_abstract_says_what_it_can():
     assert findings.abstract(some().query("protocol == 'random'").assign(train_corpora="a")).startswith("No model was")
     with pytest.raises(LookupError):
         findings.pool_claim(some())
+
+
+def test_the_recogniser_stands_beside_who_learned_from_one_woman():
+    alone = some()
+    told = {"model": "recogniser", "train_corpora": findings.POOL}
+    pooled = pd.concat([rows("speaker_independent", name, 16, 4, **told) for name in ("OAF", "YAF")])
+    told = findings.recogniser(pd.concat([alone, pooled]))
+    assert "UAR of 80.0 (" in told and "the other woman alone got 60.0" in told
+    table = findings.published(pd.concat([alone, pooled])).strip().splitlines()
+    assert len(table) == 4 and table[1].count("---:") == 2 and "80.0" in table[3]
+    with pytest.raises(LookupError):
+        findings.published(alone)
