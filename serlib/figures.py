@@ -339,7 +339,10 @@ def published(table: pd.DataFrame) -> plt.Figure:
     `table` is from `scoring.published`.
     """
     fig, ax = plt.subplots(figsize=(9, 1.6 + 0.42 * len(table)))
-    for kind, marker, text in (("small", "s", "published, small"), ("large", "D", "published, large, pre-trained")):
+    for kind, marker, text in (
+        ("small", "s", "published, small or hand-crafted"),
+        ("large", "D", "published, pre-trained elsewhere"),
+    ):
         ax.plot(table[kind], table.index, marker, color="black", markerfacecolor="white", label=text)
     for ours, rows in table.groupby(table.model == "recogniser"):
         colour, text = (PALETTE[2], "here, the recogniser of notebook 18") if ours else ("#888888", "here, best before")
@@ -349,8 +352,7 @@ def published(table: pd.DataFrame) -> plt.Figure:
     who = [f"{title(row.corpus)}: {model_name(row.model, row.start)}" for row in table.itertuples()]
     how = [f"{name}\ntrained on {corpora}" for name, corpora in zip(who, on, strict=True)]
     ax.set_yticks(table.index, how, fontsize="small")
-    ax.set(xlabel="UAR on unseen speakers (%)", xlim=(0, 100))
-    ax.invert_yaxis()
+    ax.set(xlabel="UAR on unseen speakers (%)", xlim=(0, 100), ylim=(len(table) - 0.4, -0.6))
     fig.legend(loc="outside lower center", ncols=2, fontsize="small")
     return fig
 

@@ -79,7 +79,7 @@ IDEAS = {
     "mel_warp": "mel axis warped",
     "masks": "bands and stretches of time masked",
     "mixup": "mixup",
-    "even_corpora": "corpora drawn evenly",
+    "even_corpora": "corpora drawn more evenly",
     "attention": "attention pooling",
     "hearings": "six hearings of a clip",
 }
@@ -404,7 +404,8 @@ def robustness(predictions: pd.DataFrame) -> pd.DataFrame:
     table = scores(chosen, [*on, "condition"])
     told = table.condition.str.split("_", expand=True).reindex(columns=[0, 1])
     table = table.assign(disturbance=told[0], amount=pd.to_numeric(told[1]))
-    table["constant_uar"] = 100 / chosen.emotion.nunique() if len(chosen) else np.nan
+    emotions = chosen.groupby(on[:3]).emotion.nunique().rename("n_emotions")
+    table["constant_uar"] = 100 / table[on[:3]].join(emotions, on=on[:3]).n_emotions
     return table[[*on, "condition", "disturbance", "amount", "constant_uar", *SCORES]]
 
 

@@ -265,6 +265,11 @@ def test_robustness_is_of_those_who_heard_noise():
     assert table.amount[:, "white_10_dB"].eq(10).all() and table.amount[:, "clean"].isna().all()
     assert set(table.disturbance) == {"clean", "white"} and table.constant_uar.eq(50).all()
     assert scoring.robustness(some()).empty and scoring.augmentations(some()).empty
+    other = augmented().assign(
+        train_corpora="mini", emotion=lambda rows: rows.emotion.where(rows.index % 3 > 0, "calm")
+    )
+    both = scoring.robustness(pd.concat([augmented(), other])).groupby("train_corpora").constant_uar.first()
+    np.testing.assert_allclose(both, [100 / 3, 50], err_msg="chance is of each corpus alone")
 
 
 def test_chance_is_adjusted_for_the_methods_of_one_classifier():
