@@ -122,6 +122,7 @@ def test_the_best_run_is_found(run, tmp_path):
         ("build/demo/runs/06_cnn_lstm/mini-random-seed1", "06_cnn_lstm", "mini", CLASSES),
         ("build/full/runs/06_cnn_lstm/tess-random-seed1", "06_cnn_lstm", "tess", CLASSES),
         ("build/full/runs/13_four_corpora/x", "13_four_corpora", "a+b", None),
+        ("build/demo/runs/18_stronger_recogniser/x", "18_stronger_recogniser", "mini", CLASSES),
         ("build/full/runs/18_stronger_recogniser/x", "18_stronger_recogniser", "a+b", CLASSES),
     ):
         folder = tmp_path / name
@@ -132,6 +133,9 @@ def test_the_best_run_is_found(run, tmp_path):
     assert predict.find(tmp_path) == folder
     shutil.rmtree(folder)
     assert predict.find(tmp_path) == tmp_path / "build/full/runs/06_cnn_lstm/tess-random-seed1"
+    shutil.rmtree(tmp_path / "build/full")
+    shutil.rmtree(tmp_path / "build/notebooks")
+    assert predict.find(tmp_path) == tmp_path / "build/demo/runs/06_cnn_lstm/mini-random-seed1", "not the briefest one"
 
 
 def test_without_its_training_clips_answers_are_as_the_network_gives_them(run, tone, tmp_path):
