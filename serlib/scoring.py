@@ -333,8 +333,7 @@ def compare(predictions: pd.DataFrame) -> pd.DataFrame:
                 | {"a": model_name(*one), "b": model_name(*other), **_difference(a, b, columns), "over": unit}
                 | {"p_mcnemar": metrics.mcnemar(right_a, right_b)}
             )
-        adjusted = metrics.holm([pair["p"] for pair in pairs])
-        rows += [pair | {"p_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]
+        rows += _adjusted(pairs)
     columns = [*of, "a", "b", "difference", "low", "high", "over", "groups", "p", "p_holm", "p_mcnemar"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -374,10 +373,7 @@ def augmentations(predictions: pd.DataFrame) -> pd.DataFrame:
                 told = _difference(a, b, _interval_over(a)[1])
                 row |= {"gain": told["difference"], "gain_low": told["low"], "gain_high": told["high"], "p": told["p"]}
             found.append(dict(zip(on, key, strict=True)) | row)
-        tested = [row for row in found if "p" in row]
-        for row, p in zip(tested, metrics.holm([row.pop("p") for row in tested]), strict=True):
-            row["p_holm"] = p
-        rows += found
+        rows += [row for row in found if "p" not in row] + _adjusted([row for row in found if "p" in row])
     columns = [*on, "recipe", "rare_uar", "gain", "gain_low", "gain_high", "p_holm"]
     table = scores(chosen, [*on, "recipe"]).merge(pd.DataFrame(rows, columns=columns), on=[*on, "recipe"])
     return table[[*on, "recipe", *SCORES, *columns[len(on) + 1 :]]]
@@ -437,12 +433,9 @@ def ideas(predictions: pd.DataFrame) -> pd.DataFrame:
             told = _difference(a, b, columns)
             complete = {"complete": 100 * metrics.uar(confusions(a)[0]), "idea": idea, "over": over}
             found.append(dict(zip(on, key, strict=True)) | complete | told)
-        for row, p in zip(found, metrics.holm([row["p"] for row in found]), strict=True):
-            row["p_holm"] = p
-        rows += found
+        rows += _adjusted(found)
     columns = [*on, "complete", "idea", "difference", "low", "high", "over", "groups", "p_holm"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.rename(columns={"difference": "worth"})
+    return pd.DataFrame(rows, columns=columns).rename(columns={"difference": "worth"})
 
 
 def published(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -496,6 +489,11 @@ def _difference(a: pd.DataFrame, b: pd.DataFrame, columns: list[str]) -> dict[st
     of_groups = counts.sum(axis=1)
     p = metrics.permutation_test(of_groups[:, 0], of_groups[:, 1])
     return {"difference": gap(counts.sum(axis=(0, 1))), "low": low, "high": high, "groups": len(counts), "p": p}
+
+
+def _adjusted(rows: list[dict]) -> list[dict]:
+    """The rows of one family of tests, each with its p adjusted by Holm."""
+    return [row | {"p_holm": p} for row, p in zip(rows, metrics.holm([row["p"] for row in rows]), strict=True)]
 
 
 def unseen_columns(table: pd.DataFrame) -> dict[str, str]:
