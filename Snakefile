@@ -115,6 +115,7 @@ rule report:
         [f"notebooks/{name}.ipynb" for name in ANALYSES],
         [f"serlib/{module}.py" for module in ("metrics", "records", *sorted(provenance.DOWNSTREAM))],
         Path("data/claims").glob("*.csv"),
+        "README.md",
         [path for path in Path("docs").rglob("*") if path.suffix in {".py", ".md", ".bib", ".css"}],
     output:
         executed=[f"{BUILD}/{name}.ipynb" for name in ANALYSES],
