@@ -239,8 +239,8 @@ def fed(table: pd.DataFrame) -> plt.Figure:
         for model, shift, marker, colour in zip(models, shifts, "sov^DX", PALETTE, strict=False):
             part = table[(table.protocol == protocol) & (table.model == model)]
             rows = part.features.map(kinds.index) + shift
-            reach = [part.uar - part.uar_seed_min, part.uar_seed_max - part.uar]
-            ax.errorbar(part.uar, rows, xerr=reach, fmt=marker, color=colour, linewidth=1, label=model_name(model))
+            ax.hlines(rows, part.uar_seed_min, part.uar_seed_max, color=colour, linewidth=1)
+            ax.plot(part.uar, rows, marker, color=colour, label=model_name(model))
         ax.set_yticks(range(len(kinds)), [features_name(kind) for kind in kinds])
         ax.set(title=PLAIN[protocol], xlabel="UAR (%)", xlim=(0, 102), ylim=(len(kinds) - 0.5, -0.5))
         ax.label_outer()

@@ -119,7 +119,9 @@ def file_name(model: str, start: str = "scratch") -> str:
 
 
 def features_name(features: str) -> str:
-    """Plain names of what a model is fed, such as *chroma, MFCC*."""
+    """Plain names of what a model is fed, such as *chroma, MFCC* or *segments of 0.32, 0.64 s*."""
+    if lengths := re.findall(r"segments_(\d+)ms", features):  # notebook 12's
+        return f"segments of {', '.join(f'{int(ms) / 1000:g}' for ms in lengths)} s"
     return ", ".join(FEATURES.get(name, name.replace("_", " ")) for name in features.split("+"))
 
 

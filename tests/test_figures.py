@@ -59,6 +59,12 @@ def test_a_row_for_what_models_are_fed():
     assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["log-mel", "MFCC, chroma"]
 
 
+def test_seeds_that_agree_but_for_rounding_are_drawn_too():
+    table = scoring.fed(pd.concat([some(), some().assign(features="segments_320ms", role="ablation")]))
+    fig = figures.fed(table.assign(uar_seed_max=table.uar - 1e-14))
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["log-mel", "segments of 0.32 s"]
+
+
 def test_a_cell_for_every_pair_and_brackets_around_chance():
     table = pd.DataFrame({"a": ["CNN", "CNN", "LSTM"], "b": ["LSTM", "ViT", "ViT"], "difference": [-3.0, 20.0, 23.0]})
     fig = figures.comparisons(table.assign(p_holm=[0.4, 0.01, 0.001]))
