@@ -93,7 +93,7 @@ def book(executed: Mapping[str, Path], folder: Path) -> Path:
     sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", str(source), str(folder)]
     quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(sphinx, capture_output=True, text=True, env=quiet, check=False)
-    shutil.rmtree(folder.with_name("jupyter_execute"), ignore_errors=True)  # MyST-NB's, beside the site that has all of it
+    shutil.rmtree(folder.with_name("jupyter_execute"), ignore_errors=True)  # MyST-NB's scratch, which no page reads
     if done.returncode:
         raise RuntimeError(f"the book could not be built from {source}:\n{done.stderr}")
     return folder / "index.html"
