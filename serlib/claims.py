@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from serlib.corpora import REPOSITORY
-from serlib.sources import HARMONISED
+from serlib.sources import HARMONISED, SOURCES
 
 FOLDER = REPOSITORY / "data" / "claims"
 TOTALS = ("accuracy", "macro avg", "weighted avg")  # last rows of a classification report
@@ -163,6 +163,10 @@ def audit(folder: Path = FOLDER) -> list[Finding]:
     return sorted(found, key=lambda finding: (finding.code, finding.source, finding.where))
 
 
+def _plain(corpus: str) -> str:
+    return SOURCES[corpus].plain if corpus in SOURCES else corpus
+
+
 def _classes(table: Table) -> pd.DataFrame:
     return table.rows[~table.rows["class"].isin(TOTALS)].astype({"recall": float})
 
@@ -251,7 +255,7 @@ def quoted_twice(table: Table) -> Iterator[Finding]:
     for model, quotes in table.rows.groupby("model", sort=True):
         if len(set(quotes.wa)) > 1:
             told = [
-                f"{q.wa:g} % ({q.where}{f', {q.corpus}' if isinstance(q.corpus, str) and q.corpus else ''})"
+                f"{q.wa:g} % ({q.where}{f', {_plain(q.corpus)}' if isinstance(q.corpus, str) and q.corpus else ''})"
                 for q in quotes.itertuples()
             ]
             yield table.finding(
@@ -293,10 +297,11 @@ def fractions(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
             by_chance = len(values) * n * 1e-4
             yield table.finding(
                 "C6",
-                f"{str(model).replace('_', ' ')}: accuracies of {len(values)} epochs, on {table.corpora}",
+                f"{str(model).replace('_', ' ')}: accuracies of {len(values)} epochs, on {_plain(table.corpora)}",
                 f"{whole[corpus, channel]} of {len(values)} are k / {n} to four decimals (by chance about "
-                f"{by_chance:.1f}); {n} is a fifth of the {sizes[corpus, channel]:,} clips of {corpus} {channel}",
-                f"they fit a fifth of {corpus}, not of {table.corpora}",
+                f"{by_chance:.1f} of them); {n} is a fifth of the {sizes[corpus, channel]:,} clips of {_plain(corpus)} "
+                f"{channel}",
+                f"they fit a fifth of {_plain(corpus)}, not of {_plain(table.corpora)}",
             )
 
 

@@ -50,8 +50,8 @@ def gap(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> str:
     return (
         f"Under a random split of {scoring.title(corpus, sample)}, the {len(random)} models name the emotion of "
         f"{random.wa.min():.1f} to {random.wa.max():.1f} % of the test clips ({_seeds(random.seeds.max())}). On "
-        f"speakers that they have not heard the best of them, {scoring.model_name(best.model, best.start)}, keeps a "
-        f"UAR of {best.uar:.1f} ({_interval(best)}; {best.utterances:,} clips), the worst {unseen.uar.min():.1f}."
+        f"speakers that they have not heard the best of them is {scoring.model_name(best.model, best.start)}, with a "
+        f"UAR of {best.uar:.1f} ({_interval(best)}; {best.utterances:,} clips). The worst keeps {unseen.uar.min():.1f}."
     )
 
 
