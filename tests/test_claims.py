@@ -96,11 +96,11 @@ def test_quotes_epochs_outputs_and_recalls_are_compared(tmp_path):
         "equal": (equal, {"wa": 95}),
     }
     found = {finding.code: finding for finding in claims.audit(write(tmp_path, **tables))}
-    assert found["C5"].printed == "cnn: 98 % (Abstract, tess), 80 % (Section 4)"
+    assert found["C5"].printed == "cnn: 98 % (Abstract, TESS), 80 % (Section 4)"
     assert found["C7"].calculation.startswith("mean of the recalls: 90.0 %")
     assert "= 83.3 %" in found["C8"].calculation
     both = [f for f in claims.audit(tmp_path) if f.code == "C6"]
-    assert [f.follows for f in both] == ["they fit a fifth of savee, not of tess", "no whole number of outputs"]
+    assert [f.follows for f in both] == ["they fit a fifth of SAVEE, not of TESS", "no whole number of outputs"]
 
 
 def test_tables_and_their_list_agree(tmp_path):
