@@ -17,11 +17,23 @@ import numpy as np
 import pandas as pd
 
 from serlib.corpora import REPOSITORY
-from serlib.sources import HARMONISED, SOURCES
+from serlib.sources import HARMONISED, plain_name
 
 FOLDER = REPOSITORY / "data" / "claims"
 TOTALS = ("accuracy", "macro avg", "weighted avg")  # last rows of a classification report
 ROUNDED = 0.005  # what a number with two decimals may be off by
+
+#: What disagrees where a finding has this code.
+CODES = {
+    "C1": "clips tested, and the sample that they are said to be a part of",
+    "C2": "clips in a report, and the share of the corpus that is said to be tested",
+    "C3": "accuracy and averages, and the recalls and supports above them",
+    "C4": "F1 of a row, and its precision and recall",
+    "C5": "accuracies quoted for one model in one paper",
+    "C6": "outputs that a parameter count implies, and the classes; accuracies that fit the size of another corpus",
+    "C7": "an accuracy quoted, and the mean of the recalls",
+    "C8": "a precision printed, and the one that follows where all misses can only land in one class",
+}
 
 #: Units of the one LSTM and of the dense layers after it: the reconstruction that notebook 05 builds.
 LSTM_LAYERS = {"lstm_traditional": (128, (64, 32)), "lstm_modified": (256, (128, 64))}
@@ -34,7 +46,7 @@ class Finding:
     Attributes
     ----------
     code : str
-        ``C1`` to ``C8``: which kind, see `audit`.
+        ``C1`` to ``C8``: which kind, see `CODES`.
     source : str
         The paper's key.
     where : str
@@ -130,21 +142,7 @@ def clips_of(corpora: str, folder: Path = FOLDER) -> pd.Series:
 
 
 def audit(folder: Path = FOLDER) -> list[Finding]:
-    """Every finding in the folder's tables.
-
-    ====  =====================================================================================
-    code  what disagrees
-    ====  =====================================================================================
-    C1    clips tested, and the size of the sample that they are said to be a part of
-    C2    clips in a report, and the share of the corpus that is said to be tested
-    C3    accuracy and averages, and the recalls and supports above them
-    C4    F1 of a row, and its precision and recall
-    C5    accuracies quoted for one model in one paper
-    C6    outputs that a parameter count implies, and the classes; accuracies that fit the size of another corpus
-    C7    accuracy quoted, and the mean of the recalls
-    C8    precision printed, and the one that follows where all misses can only land in one class
-    ====  =====================================================================================
-    """
+    """Every finding in the folder's tables; `CODES` says what each code stands for."""
     found: list[Finding] = []
     for table in tables(folder).values():
         columns = set(table.rows)
@@ -161,10 +159,6 @@ def audit(folder: Path = FOLDER) -> list[Finding]:
         if "epoch" in columns:
             found += fractions(table, folder)
     return sorted(found, key=lambda finding: (finding.code, finding.source, finding.where))
-
-
-def _plain(corpus: str) -> str:
-    return SOURCES[corpus].plain if corpus in SOURCES else corpus
 
 
 def _classes(table: Table) -> pd.DataFrame:
@@ -255,7 +249,7 @@ def quoted_twice(table: Table) -> Iterator[Finding]:
     for model, quotes in table.rows.groupby("model", sort=True):
         if len(set(quotes.wa)) > 1:
             told = [
-                f"{q.wa:g} % ({q.where}{f', {_plain(q.corpus)}' if isinstance(q.corpus, str) and q.corpus else ''})"
+                f"{q.wa:g} % ({q.where}{f', {plain_name(q.corpus)}' if isinstance(q.corpus, str) and q.corpus else ''})"
                 for q in quotes.itertuples()
             ]
             yield table.finding(
@@ -297,11 +291,11 @@ def fractions(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
             by_chance = len(values) * n * 1e-4
             yield table.finding(
                 "C6",
-                f"{str(model).replace('_', ' ')}: accuracies of {len(values)} epochs, on {_plain(table.corpora)}",
+                f"{str(model).replace('_', ' ')}: accuracies of {len(values)} epochs, on {plain_name(table.corpora)}",
                 f"{whole[corpus, channel]} of {len(values)} are k / {n} to four decimals (by chance about "
-                f"{by_chance:.1f} of them); {n} is a fifth of the {sizes[corpus, channel]:,} clips of {_plain(corpus)} "
-                f"{channel}",
-                f"they fit a fifth of {_plain(corpus)}, not of {_plain(table.corpora)}",
+                f"{by_chance:.1f} of them); {n} is a fifth of the {sizes[corpus, channel]:,} clips of "
+                f"{plain_name(corpus)} {channel}",
+                f"they fit a fifth of {plain_name(corpus)}, not of {plain_name(table.corpora)}",
             )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from serlib import claims, metrics, plots
 from serlib.records import ABOUT
-from serlib.sources import SOURCES
+from serlib.sources import plain_name
 from serlib.splits import PROTOCOLS
 
 #: Plain names of the models, in the order in which the course meets them.
@@ -657,7 +657,7 @@ def label(corpus: str, sample: str = "all", protocol: str | None = None) -> str:
 
 def title(corpus: str, sample: str = "all", protocol: str | None = None) -> str:
     """The same in words, for headings: *RAVDESS and SAVEE, 600 clips an emotion, random split*."""
-    names = [SOURCES[name].plain if name in SOURCES else name for name in corpus.split("+")]
+    names = [plain_name(name) for name in corpus.split("+")]
     told = [" and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))]
     for count, kind in re.findall(r"(\d+)_(in_all|each)", sample):
         told.append(f"{int(count):,} clips" + (" an emotion" if kind == "each" else ""))

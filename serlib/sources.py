@@ -399,3 +399,8 @@ SOURCES = {
         session=lambda speaker: speaker[:-1],  # Ses01F and Ses01M talk to each other
     ),
 }
+
+
+def plain_name(corpus: str) -> str:
+    """What people call a corpus; a folder of one's own keeps its name."""
+    return SOURCES[corpus].plain if corpus in SOURCES else corpus
