@@ -410,7 +410,7 @@ def comparisons(table: pd.DataFrame) -> plt.Figure:
     ax.set_yticks(range(1, len(names)), short[1:])
     ax.set(xlim=(-0.5, len(names) - 1.5), ylim=(len(names) - 0.5, 0.5))
     ax.spines[:].set_visible(False)
-    fig.colorbar(mesh, label="UAR of the row minus the column (points)", shrink=0.7)
+    fig.colorbar(mesh, label="UAR of the row\nminus the column (points)", shrink=0.7)
     return fig
 
 
