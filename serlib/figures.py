@@ -272,7 +272,7 @@ def ladder(table: pd.DataFrame) -> plt.Figure:
     for (key, _), (colour, marker, fill, line) in zip(by_model, looks, strict=False):
         part = rows[rows.place == place[key]]
         model, start, features = key
-        name = model_name(model, start) + (f", {features_name(features)}" if several[model, start] > 1 else "")
+        name = model_name(model, start, features if several[model, start] > 1 else "")
         ax.hlines(part.y, part.uar_low, part.uar_high, color=colour, linewidth=1.2, zorder=2)
         style: dict[str, Any] = {"marker": marker, "markersize": 5, "fillstyle": fill, "linestyle": line}
         ax.plot(part.uar, part.y, color=colour, linewidth=0.7, zorder=3, label=name, **style)
@@ -349,7 +349,7 @@ def published(table: pd.DataFrame) -> plt.Figure:
         ax.hlines(rows.index, rows.uar_low, rows.uar_high, color=colour, linewidth=2)
         ax.plot(rows.uar, rows.index, "o", color=colour, label=text, zorder=3)
     on = ["it alone" if row.train_corpora == row.corpus else title(row.train_corpora) for row in table.itertuples()]
-    who = [f"{title(row.corpus)}: {model_name(row.model, row.start)}" for row in table.itertuples()]
+    who = [f"{title(row.corpus)}: {model_name(row.model, row.start, row.features)}" for row in table.itertuples()]
     how = [f"{name}\ntrained on {corpora}" for name, corpora in zip(who, on, strict=True)]
     ax.set_yticks(table.index, how, fontsize="small")
     ax.set(xlabel="UAR on unseen speakers (%)", xlim=(0, 100), ylim=(len(table) - 0.4, -0.6))

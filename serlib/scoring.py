@@ -106,11 +106,13 @@ SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_precision", "macro_f1", "c
 ANSWER = ["seed", "corpus", "utterance"]  # what a model has one answer about
 AUGMENTED = "notebook == '16_augmentation' and part == 'test' and role == 'ablation'"
 RESULTS = "part == 'test' and role == 'result' and task == 'emotion' and label_share == 1"  # what is compared
+FED = "part == 'test' and role in ['result', 'ablation'] and task == 'emotion' and label_share == 1"
+FED += " and recipe == 'default' and condition == 'clean'"  # results, and the same models fed with other features
 
 
-def model_name(model: str, start: str = "scratch") -> str:
-    """Plain name of a model, such as *BEiT, pre-trained here*."""
-    return MODELS.get(model, model) + STARTS[start]
+def model_name(model: str, start: str = "scratch", features: str = "") -> str:
+    """Plain name of a model, such as *BEiT, pre-trained here*, and of what it is fed where that has to be told."""
+    return MODELS.get(model, model) + STARTS[start] + (f", {features_name(features)}" if features else "")
 
 
 def file_name(model: str, start: str = "scratch") -> str:
@@ -258,8 +260,7 @@ def fed(predictions: pd.DataFrame) -> pd.DataFrame:
     Columns train_corpora, sample, protocol, model, features, then `SCORES`; emotions alone, plain recipe, test rows.
     """
     on = ["train_corpora", "sample", "protocol", "model", "features"]
-    plain = "part == 'test' and role in ['result', 'ablation'] and task == 'emotion' and label_share == 1"
-    chosen = predictions.query(f"{plain} and recipe == 'default' and condition == 'clean'")
+    chosen = predictions.query(FED)
     several = chosen.groupby(["train_corpora", "sample", "model"]).features.transform("nunique") > 1
     return scores(chosen[several], on)
 
@@ -454,14 +455,18 @@ def published(predictions: pd.DataFrame) -> pd.DataFrame:
         A row for each way to train: columns corpus (of the test clips), train_corpora, model, then `SCORES`, small and
         large (the published UAR in per cent: hand-crafted features or small networks, and large networks pre-trained on
         other speech), small_by and large_by (model and source). Of ours, the stronger recogniser of notebook 18, and
-        the best of the other models that were tested on all clips of the corpus.
+        the best of the other models, whatever they were fed, that were tested on all clips of the corpus; features is
+        empty for a model that was fed one kind only.
     """
     printed = claims.published().sort_values("uar").groupby(["corpus", "kind"], sort=False).last()
-    tested = predictions.query(f"{RESULTS} and protocol == 'speaker_independent' and sample == 'all'")
-    columns = ["corpus", "train_corpora", "model", "start", *SCORES, "small", "small_by", "large", "large_by"]
+    tested = predictions.query(f"{FED} and protocol == 'speaker_independent' and sample == 'all'")
+    several = tested.groupby("model").features.transform("nunique") > 1
+    tested = tested.assign(features=tested.features.where(several, ""))
+    on = ["train_corpora", "model", "start", "features"]
+    columns = ["corpus", *on, *SCORES, "small", "small_by", "large", "large_by"]
     tables = [pd.DataFrame(columns=columns)]
     for corpus in [name for name in printed.index.unique("corpus") if name in set(tested.corpus)]:
-        table = scores(tested[tested.corpus == corpus], ["train_corpora", "model", "start"])
+        table = scores(tested[tested.corpus == corpus], on)
         table = table[table.utterances == table.utterances.max()]  # fewer clips are another test
         ours = table.model == "recogniser"
         own = table[ours].sort_values("train_corpora", key=lambda names: names.str.len())
@@ -598,7 +603,7 @@ def published_readable(table: pd.DataFrame) -> pd.DataFrame:
     columns = {"tested on": [title(row["corpus"]) for row in rows]}
     columns |= {"published, small": [printed(row, "small") for row in rows]}
     columns |= {"published, large": [printed(row, "large") for row in rows]}
-    columns |= {"here": [model_name(row["model"], row["start"]) for row in rows]}
+    columns |= {"here": [model_name(row["model"], row["start"], row["features"]) for row in rows]}
     columns |= {"trained on": [title(row["train_corpora"]) for row in rows], "seeds": [row["seeds"] for row in rows]}
     bounds = [f"{row['uar_low']:.1f} to {row['uar_high']:.1f}, {row['interval_over']}s" for row in rows]
     columns |= {"UAR (95 %, over)": [f"{row['uar']:.1f} ({bound})" for row, bound in zip(rows, bounds, strict=True)]}
