@@ -320,7 +320,7 @@ def test_published_numbers_stand_beside_ours():
     text = scoring.published_readable(table)
     assert text["published, large"].tolist() == ["71, wav2vec (ERTK)"] * 2
     assert text["trained on"].tolist() == ["TESS", "RAVDESS and TESS"]
-    assert text["here"].tolist() == ["CNN", "stronger recogniser"], "what each was fed needs no word where there is one kind"
+    assert text["here"].tolist() == ["CNN", "stronger recogniser"], "one kind needs no word"
     other = recognised().query("model == 'cnn'").assign(features="chroma", role="ablation")
     better = scoring.published(pd.concat([recognised(), other.assign(predicted=other.emotion)]))
     assert scoring.published_readable(better)["here"].tolist() == ["CNN, chroma", "stronger recogniser"]
