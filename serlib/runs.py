@@ -119,9 +119,11 @@ def _named(runs: list[Run], where: str) -> Iterator[Run]:
         group = alike[run.notebook, name]
         if sum(other.parameters == run.parameters for other in group) > 1:
             raise ValueError(f"{where} lists this run twice: {run.notebook}/{name or 'default'}")
-        keys = [key for r in group for key in r.parameters]
-        differ = [k for k in dict.fromkeys(keys) if len({repr(r.parameters.get(k, "-")) for r in group}) > 1]
-        extra = [f"{key}{_slug(run.parameters[key])}" for key in differ if key in run.parameters]
+        extra = [  # in the run's own order, so that no other entry moves it
+            f"{key}{_slug(value)}"
+            for key, value in run.parameters.items()
+            if any(repr(other.parameters.get(key, "-")) != repr(value) for other in group)
+        ]
         yield replace(run, name="-".join([*([name] if name else []), *extra]) or "default")
 
 

@@ -124,6 +124,8 @@ def test_a_list_for_a_list_is_one_value(tmp_path):
 def test_runs_that_differ_in_any_parameter_have_names_of_their_own(tmp_path):
     made = planned(tmp_path, "corpus: mini, size: [16, 32]")
     assert [run.name for run in made] == ["mini-size16", "mini-size32"]
+    both = planned(tmp_path, "networks: [b], size: 8}, {notebook: 04_cnn, size: 16, networks: [c]")
+    assert [run.name for run in both] == ["networksb-size8", "size16-networksc"], "as its own entry has them"
 
 
 @pytest.mark.parametrize(
