@@ -158,9 +158,9 @@ def confusions(predictions: pd.DataFrame, *axes: str | list[str]) -> tuple[np.nd
 
 
 def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
-    """UAR, WA and macro-F1 in per cent, pooled over seeds and folds, with an interval and the spread over seeds.
+    """UAR, WA, macro-precision and macro-F1 in per cent, pooled over seeds and folds, with interval and spread over seeds.
 
-    The interval is a bootstrap over test speakers; with fewer than three of them, over texts, and then it says nothing
+    A class that was never predicted has a precision of 0, as in scikit-learn. The interval is a bootstrap over test speakers; with fewer than three of them, over texts, and then it says nothing
     about other speakers (column ``interval_over``). Where texts are not known either, there is none. Seeds, where there
     are several, are drawn too (`serlib.metrics.interval`).
 
@@ -185,6 +185,7 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
             for name, statistic in (("uar", metrics.uar), ("wa", metrics.wa))
             for bound in (min, max)
         }
+        precision = np.nan_to_num(metrics.precision(counts))  # 0 for a class that was never predicted
         unit, columns = _interval_over(part)
         low, high = metrics.interval(confusions(part, columns, "seed")[0], seeds=True) if unit else (np.nan, np.nan)
         rows.append(
@@ -193,7 +194,7 @@ def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
             | {"uar": 100 * metrics.uar(counts), "uar_low": 100 * low, "uar_high": 100 * high, "interval_over": unit}
             | {"wa": 100 * metrics.wa(counts)}
             | spread
-            | {"macro_precision": 100 * metrics.precision(counts).mean(), "macro_f1": 100 * metrics.macro_f1(counts)}
+            | {"macro_precision": 100 * precision.mean(), "macro_f1": 100 * metrics.macro_f1(counts)}
             | {"constant_wa": 100 * metrics.constant_wa(counts)}
         )
     table = pd.DataFrame(rows, columns=[*by, *SCORES])

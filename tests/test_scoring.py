@@ -313,6 +313,13 @@ def test_what_an_idea_is_worth_corpus_by_corpus():
     assert scoring.ideas(some()).empty
 
 
+def test_an_emotion_that_is_never_predicted_has_no_precision():
+    one, other = sorted(set(some().emotion))[:2]
+    always = some().query("protocol == 'random' and emotion in @one").assign(predicted=one)
+    table = scoring.scores(pd.concat([always, always.assign(emotion=other)]), ["protocol"])
+    assert table.macro_precision.tolist() == [25], "half of one, none of the other"
+
+
 def test_published_numbers_stand_beside_ours():
     table = scoring.published(recognised())
     assert table.model.tolist() == ["cnn", "recogniser"], "who was asked about fewer clips is another test"
