@@ -158,11 +158,12 @@ def confusions(predictions: pd.DataFrame, *axes: str | list[str]) -> tuple[np.nd
 
 
 def scores(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
-    """UAR, WA, macro-precision and macro-F1 in per cent, pooled over seeds and folds, with interval and spread over seeds.
+    """UAR, WA, macro-precision and macro-F1 (%), pooled over seeds and folds, with an interval and seed spread.
 
-    A class that was never predicted has a precision of 0, as in scikit-learn. The interval is a bootstrap over test speakers; with fewer than three of them, over texts, and then it says nothing
-    about other speakers (column ``interval_over``). Where texts are not known either, there is none. Seeds, where there
-    are several, are drawn too (`serlib.metrics.interval`).
+    A class that was never predicted has a precision of 0, as in scikit-learn. The interval is a bootstrap over test
+    speakers; with fewer than three of them, over texts, and then it says nothing about other speakers (column
+    ``interval_over``). Where texts are not known either, there is none. Seeds, where there are several, are drawn too
+    (`serlib.metrics.interval`).
 
     Parameters
     ----------
