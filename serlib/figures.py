@@ -231,7 +231,9 @@ def methods(predictions: pd.DataFrame, measures: pd.DataFrame) -> tuple[plt.Figu
 
 def fed(table: pd.DataFrame) -> plt.Figure:
     """UAR by what models are fed, one panel a protocol; `table` is from `scoring.fed`, of one corpus and sample."""
-    kinds, models = list(dict.fromkeys(table.features)), list(dict.fromkeys(table.model))
+    models = list(dict.fromkeys(table.model))
+    single = table.assign(parts=table.features.str.count(r"\+"), at=table.model.map(models.index))
+    kinds = single.drop_duplicates("features").sort_values(["at", "parts"], kind="stable").features.tolist()
     protocols = protocols_of(table)
     fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.8 + 0.45 * len(kinds)), squeeze=False)
     shifts = np.linspace(-0.25, 0.25, len(models)) if len(models) > 1 else [0]
@@ -251,31 +253,32 @@ def fed(table: pd.DataFrame) -> plt.Figure:
 def ladder(table: pd.DataFrame) -> plt.Figure:
     """UAR of every model on each rung with its interval, the least honest rung on top; a dotted line is chance.
 
-    `table` is from `scoring.ladder`, of one corpus and sample. The models that stand on most rungs have a colour and a
-    line from rung to rung; others are grey.
+    `table` is from `scoring.ladder`, of one corpus and sample. The models that stand on most rungs have a colour, a row
+    on each rung and a line from rung to rung; all others share one row, grey, without their intervals.
     """
     on = ["model", "start", "features"]
     by_model = sorted(table.groupby(on, sort=False), key=lambda item: -len(item[1]))
     place = {key: k for k, (key, _) in enumerate(by_model)}
+    coloured = min(len(PALETTE), sum(len(part) == len(by_model[0][1]) for _, part in by_model))
     rungs = [rung for rung in RUNGS if rung in set(table.rung)]
     order = {rung: k for k, rung in enumerate(rungs)}
     rows = table.assign(band=table.rung.map(order), place=[place[key] for key in table[on].itertuples(index=False)])
-    rows = rows.sort_values(["band", "place"], ignore_index=True)
-    rows["y"] = np.arange(len(rows)) + rows.band  # a line a mark, and an empty one between two rungs
-    bands = rows.groupby("band").y.agg(["min", "max"])
+    rows["slot"] = rows.place.clip(upper=coloured)
+    slots = rows[["band", "slot"]].drop_duplicates().sort_values(["band", "slot"], ignore_index=True)
+    slots["y"] = np.arange(len(slots)) + slots.band  # an empty row between two rungs
+    rows, bands = rows.merge(slots, on=["band", "slot"]), slots.groupby("band").y.agg(["min", "max"])
     several = rows.drop_duplicates(on).groupby(["model", "start"]).size()
-    coloured = min(len(PALETTE), sum(len(part) == len(by_model[0][1]) for _, part in by_model))
-    looks = [(PALETTE[(k + 2) % len(PALETTE)], "osD^vX"[k], "full", "solid") for k in range(coloured)]
-    marks = itertools.cycle(itertools.product(("full", "none"), "<>P*psv^DX"))  # hollow where shapes run out
-    looks += [("#999999", marker, fill, "none") for fill, marker in itertools.islice(marks, len(place))]
-    fig, ax = plt.subplots(figsize=(8.5, 1.8 + 0.2 * (rows.y.max() + 1) + 0.08 * len(place)))
-    for (key, _), (colour, marker, fill, line) in zip(by_model, looks, strict=False):
-        part = rows[rows.place == place[key]]
-        model, start, features = key
+    fig, ax = plt.subplots(figsize=(8.5, 1.8 + 0.24 * (slots.y.max() + 1)))
+    for k, (model, start, features) in enumerate(list(place)[:coloured]):
+        part, colour = rows[rows.place == k].sort_values("y"), PALETTE[(k + 2) % len(PALETTE)]
         name = model_name(model, start, features if several[model, start] > 1 else "")
         ax.hlines(part.y, part.uar_low, part.uar_high, color=colour, linewidth=1.2, zorder=2)
-        style: dict[str, Any] = {"marker": marker, "markersize": 5, "fillstyle": fill, "linestyle": line}
-        ax.plot(part.uar, part.y, color=colour, linewidth=0.7, zorder=3, label=name, **style)
+        ax.plot(
+            part.uar, part.y, "-", marker="osD^vX"[k], markersize=5, color=colour, linewidth=0.7, label=name, zorder=3
+        )
+    others = rows[rows.place >= coloured]
+    if len(others):
+        ax.plot(others.uar, others.y, "|", markersize=11, color="#777777", label="other models", zorder=3)
     for k, (first, last) in enumerate(bands.itertuples(index=False)):
         chance = rows.constant_uar[rows.band == k].iloc[0]
         ax.plot([chance] * 2, [first - 0.8, last + 0.8], ":", color="black", linewidth=1, label=None if k else "chance")
