@@ -209,8 +209,9 @@ def methods(predictions: pd.DataFrame, measures: pd.DataFrame) -> tuple[plt.Figu
     """
     table = claims.tables()["aissms_methods"].rows[["method", "wa", "response_ms"]]
     table = table.replace({"method": {"Proposed Method": "Patil et al., proposed"}})
-    ours = scores(predictions, ["task", "protocol"])
+    ours = scores(predictions, ["task", "recipe", "protocol"])
     named = "here: " + ours.protocol.map(PLAIN) + np.where(ours.task == "emotion", "", ", emotion and gender")
+    named += np.where(ours.recipe == "default", "", ", " + ours.recipe.str.replace("_", " "))
     in_all = measures[measures.step == "in all"]
     ours = ours.assign(method=named, response_ms=in_all.median_ms.median(), response_p95_ms=in_all.p95_ms.median())
     columns = ["method", "wa", "wa_seed_min", "wa_seed_max", "seeds", "utterances", "response_ms", "response_p95_ms"]

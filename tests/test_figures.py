@@ -52,6 +52,8 @@ def test_our_bars_follow_those_that_are_printed():
     _, table = figures.methods(some(), response)
     assert len(table) == 11 + 2 and table.wa[10] == 95.75
     assert table.method[11] == "here: random split" and table.wa[11] == 95 and table.response_ms[11] == 40
+    _, table = figures.methods(some().assign(recipe="without_neutral"), response)
+    assert table.method[11] == "here: random split, without neutral"
 
 
 def test_a_row_for_what_models_are_fed():
