@@ -82,6 +82,7 @@ IDEAS = {
     "even_corpora": "corpora drawn more evenly",
     "attention": "attention pooling",
     "hearings": "six hearings of a clip",
+    "statistics": "an SVM on statistics, asked too",
 }
 #: Plain names of what models are fed; several are joined by ``+``.
 FEATURES = {
