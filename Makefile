@@ -13,10 +13,10 @@ report book: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|ful
 	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
 
 figures: $(READY)  ## redraw every committed table and figure from data/predictions, without corpora or training
-	$(BIN)/snakemake figures --cores 1 --force
+	$(BIN)/snakemake figures --cores 1 --force --rerun-incomplete
 
 paper: $(READY)  ## for authors: every figure as PDF for one and two columns, tables as LaTeX, the report for print, in build/paper
-	$(BIN)/snakemake paper --cores 1 --force
+	$(BIN)/snakemake paper --cores 1 --force --rerun-incomplete
 
 stale: $(READY)  ## list committed runs that the code or report.yaml would no longer give
 	@$(BIN)/serlib stale
