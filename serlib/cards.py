@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from serlib import claims, scoring
+from serlib import claims, reliability, scoring
 
 STAND_IN = "mini"  # answers for a claimed corpus that nothing was trained on, as in the demo
 AUGMENTED = "with augmentation"  # so `claims.systems` say of systems whose training clips a paper augments
@@ -54,7 +54,7 @@ def cards(predictions: pd.DataFrame, systems: pd.DataFrame | None = None) -> pd.
             f"{claim} ({system.what})",
             where + _same(random, train) if random.seeds else f"not run: {fill}",
             where + _honest(unseen) if unseen.seeds else f"not run: {fill}",
-            _why(numbers, codes, fill if where else "", random.wa_seed_max, leaky, worth),
+            _why(numbers, codes, fill if where else "", random.wa_seed_max, [leaky, _heard(system.corpus)], worth),
         ]
         rows.append(
             {"source": system.source, "system": _name(system), "corpus": scoring.title(system.corpus, system.sample)}
@@ -122,6 +122,12 @@ def _leaky(predictions: pd.DataFrame, system, random_wa: float) -> str:
     return f"copies made before the split give at most {best:.1f}{alone} (notebook 15)"
 
 
+def _heard(corpus: str) -> str:
+    """What people made of a corpus whose release says so."""
+    heard = reliability.listeners().query("corpus == @corpus")
+    return f"most listeners, hearing the voice alone, name {heard.wa.iloc[0]:.1f} % of its clips" if len(heard) else ""
+
+
 def _augmented(predictions: pd.DataFrame) -> str:
     """What notebook 16 found CAEmoCyGAN to bring the CNN-LSTM, on real corpora where it was tried on one."""
     table = scoring.augmentations(predictions)
@@ -135,7 +141,7 @@ def _augmented(predictions: pd.DataFrame) -> str:
     return f"augmentation of the paper's kind brings a CNN-LSTM {', '.join(told)} (notebook 16)" if told else ""
 
 
-def _why(numbers: dict[str, float], codes: str, fill: str, best_seed: float, leaky: str, augmented: str) -> str:
+def _why(numbers: dict[str, float], codes: str, fill: str, best_seed: float, bounds: list[str], augmented: str) -> str:
     """What the numbers say about their distance; no cause that was not measured."""
     told = []
     above = numbers["random_wa"] - numbers["claim_wa"]
@@ -149,7 +155,7 @@ def _why(numbers: dict[str, float], codes: str, fill: str, best_seed: float, lea
         told += (
             [f"training clips give {numbers['train_wa']:.1f}"] if numbers["train_wa"] > numbers["claim_wa"] - 1 else []
         )
-        told += [leaky] if leaky else []
+        told += filter(None, bounds)
     lost = numbers["random_uar"] - numbers["unseen_uar"]
     told += [] if np.isnan(lost) else [f"{lost:.1f} points of UAR are lost once the speaker is unseen"]
     told += [augmented] if augmented else []
