@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from executed import execute
 
-from serlib import audit, findings, records, runs, scoring
+from serlib import audit, cards, claims, findings, records, runs, scoring
 from serlib.corpora import REPOSITORY
 
 PREDICTIONS = REPOSITORY / "data" / "predictions"
@@ -49,6 +49,22 @@ def test_every_planned_run_is_there_and_no_other():
     there = list(made[["notebook", "run"]].itertuples(index=False, name=None))
     assert set(there) <= planned.keys() and len(there) == len(set(there))
     assert all(planned[run] for run in planned.keys() - set(there))
+
+
+def test_every_claimed_system_has_runs_and_a_card(predictions):
+    planned = {}
+    for run in runs.plan("full"):
+        on = run.parameters["corpus"], records.sample_name(run.parameters.get("per_emotion"), None)
+        planned.setdefault((run.notebook, *on, run.parameters.get("protocol")), []).append(run.where_found)
+    systems = claims.systems()
+    for system in systems.itertuples():
+        for protocol in ("random", "speaker_independent"):
+            assert (system.notebook, system.corpus, system.sample, protocol) in planned, system
+    found_by_few = [all(planned[s.notebook, s.corpus, s.sample, "random"]) for s in systems.itertuples()]
+    made = cards.cards(predictions)[~np.array(found_by_few)]
+    assert made[["random_wa", "random_uar", "unseen_wa", "unseen_uar"]].notna().all(axis=None)
+    assert not made["why they differ"].str.contains("not run").any()
+    assert systems.corpus[found_by_few].tolist() == ["iemocap"]
 
 
 def test_committed_runs_are_those_of_the_code():
