@@ -9,6 +9,7 @@ from serlib import claims, reliability, scoring
 
 STAND_IN = "mini"  # answers for a claimed corpus that nothing was trained on, as in the demo
 AUGMENTED = "with augmentation"  # so `claims.systems` say of systems whose training clips a paper augments
+SUNG = "speech and song"  # and so of those whose corpus is all of RAVDESS
 SAID = ("claimed", "same protocol", "unseen speakers", "why they differ")
 
 
@@ -50,9 +51,10 @@ def cards(predictions: pd.DataFrame, systems: pd.DataFrame | None = None) -> pd.
         fill = _fill(system.corpus)
         claim = "no number" if np.isnan(system.wa) else f"{system.wa:g}"
         leaky, worth = _leaky(predictions, system, random.wa), augmented if AUGMENTED in system.what else ""
+        unsung = "" if stand_in or SUNG not in system.what else _unsung(own)
         said = [
             f"{claim} ({system.what})",
-            where + _same(random, train) if random.seeds else f"not run: {fill}",
+            where + _same(random, train) + unsung if random.seeds else f"not run: {fill}",
             where + _honest(unseen) if unseen.seeds else f"not run: {fill}",
             _why(numbers, codes, fill if where else "", random.wa_seed_max, [leaky, _heard(system.corpus)], worth),
         ]
@@ -100,10 +102,16 @@ def _honest(unseen: pd.Series) -> str:
     return f"{told}; {unseen.utterances:,} clips, seeds: {unseen.seeds}"
 
 
-def _fill(corpus: str) -> str:
+def _fill(corpus: str, named: str = "") -> str:
     """The commands that put a corpus, or a pool of them, under a card."""
     fetch = " and ".join(f"`.venv/bin/serlib download {name}`" for name in corpus.split("+"))
-    return f"`make report PROFILE=full` does that with {scoring.title(corpus)} at hand, for which see {fetch}"
+    return f"`make report PROFILE=full` does it with {named or scoring.title(corpus)} at hand, for which see {fetch}"
+
+
+def _unsung(own: pd.DataFrame) -> str:
+    """Of predictions on RAVDESS, whose names say ``02`` in second place of a song: that there is none, if so."""
+    sung = own.utterance.str.match(r"\d\d-02-").any()
+    return "" if sung else f"; speech alone: {_fill('ravdess', 'the songs')}"
 
 
 def _leaky(predictions: pd.DataFrame, system, random_wa: float) -> str:

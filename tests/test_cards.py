@@ -53,6 +53,19 @@ def test_a_system_with_augmentation_says_what_augmentation_was_worth_here():
     assert "augmentation" not in card(some(), what="with augmentation")["why they differ"], "nothing was tried"
 
 
+def test_a_claim_on_songs_says_where_none_was_heard():
+    spoken = some().assign(train_corpora="ravdess", utterance=lambda t: "03-01-" + t.utterance)
+    sung = {"corpus": "ravdess", "what": "RAVDESS speech and song"}
+    told = card(spoken, **sung)["same protocol"]
+    assert (
+        "; speech alone: `make report PROFILE=full` does it with the songs at hand" in told
+        and "download ravdess`" in told
+    )
+    songs = spoken.utterance.str.replace("03-01-", "03-02-")
+    assert "speech alone" not in card(spoken.assign(utterance=songs), **sung)["same protocol"]
+    assert "speech alone" not in card(spoken, corpus="ravdess")["same protocol"]
+
+
 def test_more_than_claimed_is_said_too():
     assert "5.0 points more than the claim" in card(some(), wa=90.0)["why they differ"]
     assert card(some(), wa=np.nan).claimed == "no number (split not stated)"
@@ -78,7 +91,7 @@ def test_where_no_claimed_corpus_is_there_the_synthetic_one_answers_and_says_so(
 
 def test_an_empty_place_names_the_command_for_every_corpus_of_a_pool():
     told = card(some(), corpus="ravdess+savee")["same protocol"]
-    assert told.startswith("not run: `make report PROFILE=full` does that with RAVDESS and SAVEE at hand")
+    assert told.startswith("not run: `make report PROFILE=full` does it with RAVDESS and SAVEE at hand")
     assert "`.venv/bin/serlib download ravdess` and `.venv/bin/serlib download savee`" in told
 
 
