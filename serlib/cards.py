@@ -150,7 +150,9 @@ def _why(numbers: dict[str, float], codes: str, fill: str, best_seed: float, bou
     above = numbers["random_wa"] - numbers["claim_wa"]
     if fill:
         told.append(f"another corpus than the claim's, which was not run: {fill}")
-    elif above >= 0:
+    elif above == 0:
+        told.append("the same protocol gives what is claimed")
+    elif above > 0:
         told.append(f"the same protocol gives {above:.1f} points more than the claim")
     elif above < 0:
         told.append(f"the same protocol gives {-above:.1f} points less than the claim")
