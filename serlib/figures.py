@@ -233,8 +233,8 @@ def methods(predictions: pd.DataFrame, measures: pd.DataFrame) -> tuple[plt.Figu
 def fed(table: pd.DataFrame) -> plt.Figure:
     """UAR by what models are fed, one panel a protocol; `table` is from `scoring.fed`, of one corpus and sample."""
     models = list(dict.fromkeys(table.model))
-    single = table.assign(parts=table.features.str.count(r"\+"), at=table.model.map(models.index))
-    kinds = single.drop_duplicates("features").sort_values(["at", "parts"], kind="stable").features.tolist()
+    ordered = table.assign(parts=table.features.str.count(r"\+"), at=table.model.map(models.index))
+    kinds = ordered.drop_duplicates("features").sort_values(["at", "parts"], kind="stable").features.tolist()
     protocols = protocols_of(table)
     fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.8 + 0.45 * len(kinds)), squeeze=False)
     shifts = np.linspace(-0.25, 0.25, len(models)) if len(models) > 1 else [0]

@@ -27,8 +27,8 @@ def test_below_the_claim_the_card_says_what_a_leak_would_give():
     told = card(pd.concat([some(), leaky]), wa=100.5)["why they differ"]
     assert "5.5 points less than the claim; copies made before the split give at most 96.0 (notebook 15);" in told
     assert "copies" not in card(pd.concat([some(), leaky]), wa=90.0)["why they differ"], "nothing is left to explain"
-    joint = pd.concat([some().assign(task="gender_emotion"), leaky])
     assert "copies" not in card(pd.concat([some(), leaky]))["why they differ"], "a seed reaches 99 without them"
+    joint = pd.concat([some().assign(task="gender_emotion"), leaky])
     assert (
         "at most 96.0 for the emotions alone (notebook 15)"
         in card(joint, task="gender_emotion", wa=100.5)["why they differ"]
