@@ -26,9 +26,9 @@
 ``exercises``     the checks of the notebooks' exercises
 ``plots``         one style, one colour per emotion; figures saved with their data
 ``scoring``       predictions -> tables of scores
-``cards``         claim cards: claimed, the same protocol, an unseen voice, why they differ
 ``trust``         calibration, and limits beyond which no answer is given
 ``reliability``   predictions -> calibration, what silence buys, scores by gender and age; listeners
+``cards``         claim cards: claimed, the same protocol, an unseen voice, why they differ
 ``findings``      sentences of README and report, numbers filled in
 ``predict``       a saved run -> the emotion of any recording, over time
 ``litert``        the same without TensorFlow
