@@ -224,7 +224,7 @@ def predict(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a run of notebook 04, 05, 06, 08, 09, 10 or 17; default: one that is found (README)."
+            help="Folder of a run of notebook 04, 05, 06, 08, 09, 10, 17 or 18; default: one that is found (README)."
         ),
     ] = None,
     data: Data = None,
