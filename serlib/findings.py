@@ -254,9 +254,10 @@ def recogniser(predictions: pd.DataFrame) -> str:
     others = _of(predictions, "tess", "all", "speaker_independent").query("model != 'recogniser'")
     best = scoring.scores(others, ["model", "start"]).uar.max()
     return (
-        f"The recogniser of notebook 18 learns from the four corpora at once. On the women of TESS, neither of "
-        f"whom it has heard when it is asked about her, it gets a UAR of {score.uar:.1f} ({_interval(score)}; "
-        f"{score.utterances:,} clips), where the best model that had learned from the other woman alone got {best:.1f}."
+        f"The recogniser of notebook 18 learns from the four corpora at once. Asked about each woman of TESS when it "
+        f"has heard the other and people of other corpora, but never her, it gets a UAR of {score.uar:.1f} "
+        f"({_interval(score)}; {score.utterances:,} clips), where the best model that had learned from the other woman "
+        f"alone got {best:.1f}."
     )
 
 

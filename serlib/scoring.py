@@ -605,7 +605,7 @@ def published_readable(table: pd.DataFrame) -> pd.DataFrame:
 
     columns = {"tested on": [title(row["corpus"]) for row in rows]}
     columns |= {"published, small": [printed(row, "small") for row in rows]}
-    columns |= {"published, large": [printed(row, "large") for row in rows]}
+    columns |= {"published, pre-trained": [printed(row, "large") for row in rows]}
     columns |= {"here": [model_name(row["model"], row["start"], row["features"]) for row in rows]}
     columns |= {"trained on": [title(row["train_corpora"]) for row in rows], "seeds": [row["seeds"] for row in rows]}
     bounds = [f"{row['uar_low']:.1f} to {row['uar_high']:.1f}, {row['interval_over']}s" for row in rows]

@@ -325,7 +325,7 @@ def test_published_numbers_stand_beside_ours():
     assert table.model.tolist() == ["cnn", "recogniser"], "who was asked about fewer clips is another test"
     assert table.uar.tolist() == [50, 100] and table.small.tolist() == [63, 63]
     text = scoring.published_readable(table)
-    assert text["published, large"].tolist() == ["71, wav2vec (ERTK)"] * 2
+    assert text["published, pre-trained"].tolist() == ["71, wav2vec (ERTK)"] * 2
     assert text["trained on"].tolist() == ["TESS", "RAVDESS and TESS"]
     assert text["here"].tolist() == ["CNN", "stronger recogniser"], "one kind needs no word"
     other = recognised().query("model == 'cnn'").assign(features="chroma", role="ablation")
