@@ -112,7 +112,7 @@ rule report:
         "the analyses, and all notebooks as a book"
     input:
         f"{BUILD}/collected",
-        [f"notebooks/{name}.ipynb" for name in ANALYSES],
+        Path("notebooks").glob("*.ipynb"),
         [f"serlib/{module}.py" for module in ("metrics", "records", *sorted(provenance.DOWNSTREAM))],
         Path("data/claims").glob("*.csv"),
         "README.md",

@@ -64,9 +64,10 @@ def book(executed: Mapping[str, Path], folder: Path) -> Path:
     Notes
     -----
     Players of recordings other than the synthetic corpus's are replaced by a line that says so: pages may be passed
-    on, the recordings may not. TensorFlow's greetings are left out, and so are the links from notebook to notebook at
-    the top and the end, for which a site has its own. Where ``GITHUB_REPOSITORY`` names the repository, as it does in
-    GitHub's workflows, links to its files lead there and each notebook can be opened on Binder and Colab.
+    on, the recordings may not. Prose is that of ``notebooks`` as it is now, since reworded text makes no run again.
+    TensorFlow's greetings are left out, and so are the links from notebook to notebook at the top and the end, for
+    which a site has its own. Where ``GITHUB_REPOSITORY`` names the repository, as it does in GitHub's workflows,
+    links to its files lead there and each notebook can be opened on Binder and Colab.
     """
     source = folder.with_name(f"{folder.name}_source")
     for old in (folder, source):
@@ -86,6 +87,7 @@ def book(executed: Mapping[str, Path], folder: Path) -> Path:
         page.write_text(linked(page.read_text(), ""))
     for name, path in executed.items():
         notebook = json.loads(path.read_text())
+        _reword(notebook, json.loads((REPOSITORY / "notebooks" / f"{name}.ipynb").read_text()))
         _tidy(notebook, lambda text: linked(text, "notebooks"))
         notebook["cells"].insert(1, _origin(notebook, name, repository))
         (source / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook))
@@ -113,6 +115,13 @@ def for_colab(folder: Path, repository: str) -> None:
 def _parameters(notebook: dict) -> dict:
     """What papermill was told; empty where it did not execute the notebook."""
     return notebook["metadata"].get("papermill", {}).get("parameters", {})
+
+
+def _reword(notebook: dict, now: dict) -> None:
+    """Give an executed notebook the prose that its cells have now: who rewords a paragraph makes no run again."""
+    prose = {cell["id"]: cell["source"] for cell in now["cells"] if cell["cell_type"] == "markdown"}
+    for cell in notebook["cells"]:
+        cell["source"] = prose.get(cell.get("id"), cell["source"])
 
 
 def _origin(notebook: dict, name: str, repository: str | None) -> dict:

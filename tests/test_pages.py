@@ -40,6 +40,7 @@ def executed(path, corpus):
         nbformat.v4.new_markdown_cell("UAR, and UAR again, of [runs](../report.yaml) of [04](04_cnn.ipynb)."),
         nbformat.v4.new_markdown_cell("<details><summary>Answer</summary>\n\nFolded.\n\n</details>"),
         nbformat.v4.new_code_cell("play()", outputs=outputs),
+        nbformat.v4.new_markdown_cell("A paragraph before it was reworded.", id="assert-why"),
     ]
     known = {"papermill": {"parameters": {"corpus": corpus}}, "language_info": {"name": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=known), path)
@@ -80,7 +81,7 @@ def test_a_chapter_begins_with_its_question_and_explains_its_terms_once(book):
     chapter = site(book)[pages.Path("notebooks/01_dataset_exploration.html")]
     article = chapter[chapter.index("<article") : chapter.index("</article>")]
     assert "course map" not in article, "the site has its own way from page to page"
-    assert article.count('href="../glossary.html#term-') == 1, "UAR leads to the glossary where it is first used"
+    assert article.count('href="../glossary.html#term-UAR"') == 1, "UAR leads to the glossary where it is first used"
     assert 'href="04_cnn.html"' in article
     for path in ("report.yaml", "data/README.md"):
         assert f'href="https://github.com/someone/course/blob/main/{path}"' in article
@@ -90,6 +91,11 @@ def test_a_chapter_begins_with_its_question_and_explains_its_terms_once(book):
     assert answer.index("Folded.") < answer.index("</details>"), "the answer stays inside its fold"
     assert "cudart_stub" not in article and "mind this" in article
     assert "Imports" in article and 'alt="Lines of UAR against epoch."' in article
+
+
+def test_prose_is_as_it_is_now_not_as_it_was_when_it_was_run(book):
+    text = (book / "notebooks" / "01_dataset_exploration.html").read_text()
+    assert "before it was reworded" not in text and "written down as an assertion" in text
 
 
 def test_every_notebook_stands_in_the_map_with_what_it_needs(book):
