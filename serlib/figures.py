@@ -496,7 +496,7 @@ def groups(table: pd.DataFrame) -> plt.Figure:
     `serlib.reliability.groups`, of one corpus and sample."""
     kinds = list(dict.fromkeys(table.by))
     models = table[["model", "start"]].drop_duplicates().apply(tuple, axis=1).tolist()
-    fig, axes = plt.subplots(1, len(kinds), figsize=(4.2 + 3.2 * len(kinds), 2 + 0.5 * len(models)), squeeze=False)
+    fig, axes = plt.subplots(1, len(kinds), figsize=(4.2 + 3.2 * len(kinds), 2.4 + 0.5 * len(models)), squeeze=False)
     for ax, kind in zip(axes[0], kinds, strict=True):
         of = table[table.by == kind]
         names = list(dict.fromkeys(of.group))
@@ -509,7 +509,8 @@ def groups(table: pd.DataFrame) -> plt.Figure:
             label = f"{name} ({part.speakers.max()} speakers)"
             ax.errorbar(part.uar, rows, xerr=reach, fmt=marker, color=colour, linewidth=1, label=label)
         ax.set_yticks(range(len(models)), [model_name(*pair) for pair in models])
-        ax.set(title=f"by {kind}", xlabel="UAR (%)", xlim=(0, 102), ylim=(len(models) - 0.5, -0.5))
+        below = len(models) + 0.6  # room for the legend
+        ax.set(title=f"by {kind}", xlabel="UAR (%)", xlim=(0, 102), ylim=(below, -0.5))
         ax.legend(loc="lower right", fontsize="small")
         ax.label_outer()
     return fig
