@@ -348,7 +348,7 @@ def published(table: pd.DataFrame) -> plt.Figure:
         ("large", "D", "published, pre-trained elsewhere"),
     ):
         ax.plot(table[kind], table.index, marker, color="black", markerfacecolor="white", label=text)
-    for ours, rows in table.groupby(table.model == "recogniser"):
+    for ours, rows in table.groupby(table.model.str.startswith("recogniser")):
         colour, text = (PALETTE[2], "here, the recogniser of notebook 18") if ours else ("#888888", "here, best before")
         ax.hlines(rows.index, rows.uar_low, rows.uar_high, color=colour, linewidth=2)
         ax.plot(rows.uar, rows.index, "o", color=colour, label=text, zorder=3)

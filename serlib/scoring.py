@@ -39,6 +39,7 @@ MODELS = {
     "windowed_cnn_lstm": "CNN-LSTM on windows",
     "cnn1d": "1-D CNN",
     "recogniser": "stronger recogniser",
+    "recogniser_ensemble": "ensemble of stronger recognisers",
 }
 #: Plain names of the protocols, for titles and headings.
 PLAIN = {
@@ -457,9 +458,9 @@ def published(predictions: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row for each way to train: columns corpus (of the test clips), train_corpora, model, then `SCORES`, small and
         large (the published UAR in per cent: hand-crafted features or small networks, and large networks pre-trained on
-        other speech), small_by and large_by (model and source). Of ours, the stronger recogniser of notebook 18, and
-        the best of the other models, whatever they were fed, that were tested on all clips of the corpus; features is
-        empty for a model that was fed one kind only.
+        other speech), small_by and large_by (model and source). Of ours, the stronger recogniser of notebook 18, the
+        `ensemble` of its seeds, where there are several, and the best of the other models, whatever they were fed, that
+        were tested on all clips of the corpus; features is empty for a model that was fed one kind only.
     """
     printed = claims.published().sort_values("uar").groupby(["corpus", "kind"], sort=False).last()
     tested = predictions.query(f"{FED} and protocol == 'speaker_independent' and sample == 'all'")
@@ -469,15 +470,46 @@ def published(predictions: pd.DataFrame) -> pd.DataFrame:
     columns = ["corpus", *on, *SCORES, "small", "small_by", "large", "large_by"]
     tables = [pd.DataFrame(columns=columns)]
     for corpus in [name for name in printed.index.unique("corpus") if name in set(tested.corpus)]:
-        table = scores(tested[tested.corpus == corpus], on)
+        of_corpus = tested[tested.corpus == corpus]
+        table = scores(of_corpus, on)
         table = table[table.utterances == table.utterances.max()]  # fewer clips are another test
         ours = table.model == "recogniser"
-        own = table[ours].sort_values("train_corpora", key=lambda names: names.str.len())
+        together = scores(ensemble(of_corpus[of_corpus.model == "recogniser"]), [*on, "networks"])
+        own = pd.concat([table[ours], together.assign(seeds=together.pop("networks"))])
+        own = own.sort_values("train_corpora", key=lambda names: names.str.len(), kind="stable")
         told: dict[str, object] = {"corpus": corpus}
         for kind, of in printed.loc[corpus].iterrows():
             told |= {str(kind): of.uar, f"{kind}_by": f"{of.model} ({of.source})"}
         tables.append(pd.concat([table[~ours].nlargest(1, "uar"), own]).assign(**told))
     return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True).reindex(columns=columns)
+
+
+def ensemble(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What the networks of several seeds answer together: the mean of their probabilities.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        As `predictions`, without fold, and model followed by ``_ensemble``; networks (how many seeds) instead of seed,
+        which is 0. A row for each clip that all seeds of a model were asked about; none of a model with one seed.
+
+    References
+    ----------
+    Lakshminarayanan, Pritzel, Blundell (2017). Simple and scalable predictive uncertainty estimation using deep
+    ensembles. NeurIPS.
+    """
+    p = [name for name in predictions if name.startswith("p_")]
+    clips = predictions.groupby([*RUN, "corpus", "utterance", "speaker", "text", "emotion"], dropna=False, sort=False)
+    table = clips[p].mean().assign(networks=clips.seed.nunique()).reset_index()
+    seeds = predictions.groupby(RUN, dropna=False).seed.nunique().rename("seeds").reset_index()
+    table = table.merge(seeds, on=RUN).query("networks == seeds and seeds > 1").drop(columns="seeds")
+    predicted = table[p].idxmax(axis=1).str.removeprefix("p_") if len(table) else ""
+    return table.assign(model=table.model + "_ensemble", seed=0, predicted=predicted)
 
 
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

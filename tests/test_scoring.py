@@ -332,3 +332,26 @@ def test_published_numbers_stand_beside_ours():
     better = scoring.published(pd.concat([recognised(), other.assign(predicted=other.emotion)]))
     assert scoring.published_readable(better)["here"].tolist() == ["CNN, chroma", "stronger recogniser"]
     assert scoring.published(some().query("protocol == 'random'")).empty
+
+
+def test_seeds_that_answer_together():
+    """Sure and right, a network outvotes two that are unsure and wrong; of a clip that one lacks nothing is said."""
+    seeds = [
+        rows("speaker_independent", "S0", right, 2 - right, model="recogniser", seed=k)
+        for k, right in ((1, 2), (2, 0), (3, 0))
+    ]
+    unsure = [t.assign(p_anger=t.p_anger.clip(0.4, 0.6), p_fear=t.p_fear.clip(0.4, 0.6)) for t in seeds[1:]]
+    together = scoring.ensemble(pd.concat([seeds[0], *unsure]))
+    assert together.networks.tolist() == [3, 3] and set(together.model) == {"recogniser_ensemble"}
+    assert (together.predicted == together.emotion).all()
+    np.testing.assert_allclose(together[["p_anger", "p_fear"]].sum(axis=1), 1)
+    assert len(scoring.ensemble(pd.concat([seeds[0], unsure[0].head(1)]))) == 1
+    assert scoring.ensemble(seeds[0]).empty
+
+
+def test_an_ensemble_stands_below_its_seeds():
+    ours = recognised().query("model == 'recogniser'")
+    table = scoring.published(pd.concat([recognised(), ours.assign(seed=2), ours.assign(seed=3)]))
+    assert table.model.tolist() == ["cnn", "recogniser", "recogniser_ensemble"] and table.seeds.tolist() == [1, 3, 3]
+    assert table.uar.tolist() == [50, 100, 100] and set(table.utterances) == {160}
+    assert scoring.published_readable(table)["here"].iloc[-1] == "ensemble of stronger recognisers"
