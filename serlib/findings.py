@@ -49,14 +49,16 @@ def gap(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> str:
     best = unseen.loc[unseen.uar.idxmax()]
     return (
         f"Under a random split of {scoring.title(corpus, sample)}, the {len(random)} models name the emotion of "
-        f"{random.wa.min():.1f} to {random.wa.max():.1f} % of the test clips ({_seeds(random.seeds.max())}). On "
+        f"{random.wa.min():.1f} to {random.wa.max():.1f} % of the test clips ({_seeds(random.seeds)}). On "
         f"speakers that they have not heard the best of them is {scoring.model_name(best.model, best.start)}, with a "
         f"UAR of {best.uar:.1f} ({_interval(best)}; {best.utterances:,} clips). The worst keeps {unseen.uar.min():.1f}."
     )
 
 
-def _seeds(n: int) -> str:
-    return "one seed" if n == 1 else f"{n} seeds"
+def _seeds(n: int | pd.Series) -> str:
+    """Such as *one seed*; of several models, *3 to 5 seeds*."""
+    least, most = np.min(n), np.max(n)
+    return f"{least} to {most} seeds" if least < most else "one seed" if most == 1 else f"{most} seeds"
 
 
 def claimed(predictions: pd.DataFrame) -> str:

@@ -28,6 +28,12 @@ def test_a_readme_without_marks_is_left_alone(tmp_path, text):
     assert readme.read_text() == text
 
 
+def test_models_of_one_sentence_may_have_more_seeds_than_others():
+    assert "(2 seeds)" in findings.gap(some(), "tess")
+    fewer = some().query("seed == 1").assign(model="cnn_lstm")
+    assert "(1 to 2 seeds)" in findings.gap(pd.concat([some(), fewer]), "tess")
+
+
 def pool(**other):
     """The 1-D network on four corpora: 16 of 20 right under `random`, and 30 of 80 on eight unseen speakers."""
     told = {"train_corpora": findings.POOL, "sample": findings.SAMPLE, "model": "cnn1d_lstm"} | other
