@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from serlib.corpora import REPOSITORY
@@ -73,24 +74,26 @@ def book(executed: Mapping[str, Path], folder: Path) -> Path:
     for old in (folder, source):
         shutil.rmtree(old, ignore_errors=True)
     shutil.copytree(REPOSITORY / "docs", source, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(REPOSITORY / "README.md", source)
     (source / "figures").symlink_to(REPOSITORY / "figures")
     (source / "notebooks").mkdir()
-    texts, repository = list(source.glob("*.md")), os.environ.get("GITHUB_REPOSITORY")
-    pages = {Path(page.name) for page in texts} | {Path("notebooks", f"{name}.ipynb") for name in executed}
+    repository = os.environ.get("GITHUB_REPOSITORY")
+    texts = [Path("README.md"), *(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("docs/*.md"))]
+    notebooks = {name: Path("notebooks", f"{name}.ipynb") for name in executed}
+    pages = {path: Path(path.name) for path in texts} | {path: path for path in notebooks.values()}
 
-    def linked(text: str, home: str) -> str:
-        top = f"https://github.com/{repository}/blob/main" if repository else os.path.relpath(REPOSITORY, folder / home)
-        return _linked(text, Path(home), pages, lambda path: f"{top}/{path}")
+    def linked(text: str, page: Path) -> str:
+        home = os.path.relpath(REPOSITORY, folder / pages[page].parent)
+        top = f"https://github.com/{repository}/blob/main" if repository else home
+        return _linked(text, page, pages, lambda path: f"{top}/{path}")
 
-    for page in texts:
-        page.write_text(linked(page.read_text(), ""))
-    for name, path in executed.items():
-        notebook = json.loads(path.read_text())
-        _reword(notebook, json.loads((REPOSITORY / "notebooks" / f"{name}.ipynb").read_text()))
-        _tidy(notebook, lambda text: linked(text, "notebooks"))
+    for path in texts:
+        (source / path.name).write_text(linked((REPOSITORY / path).read_text(), path))
+    for name, path in notebooks.items():
+        notebook = json.loads(executed[name].read_text())
+        _reword(notebook, json.loads((REPOSITORY / path).read_text()))
+        _tidy(notebook, functools.partial(linked, page=path))
         notebook["cells"].insert(1, _origin(notebook, name, repository))
-        (source / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook))
+        (source / path).write_text(json.dumps(notebook))
     _write_api(source / "api")
     sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", str(source), str(folder)]
     quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -166,16 +169,22 @@ def _tidy(notebook: dict, linked: Callable[[str], str]) -> None:
             cell["outputs"] = [output for output in cell["outputs"] if output.get("text", True)]
 
 
-def _linked(text: str, home: Path, pages: Collection[Path], elsewhere: Callable[[Path], str]) -> str:
-    """Markdown of a page in `home`, its links to files that are no pages made to lead `elsewhere`."""
+def _linked(text: str, page: Path, pages: Mapping[Path, Path], elsewhere: Callable[[Path], str]) -> str:
+    """Markdown of a page of the repository as the book shows it.
+
+    `pages` is file in the repository -> page of the book. Links to those lead there, links to other files `elsewhere`;
+    the book holds figures where the repository does.
+    """
+    here = pages[page].parent
 
     def link(match: re.Match[str]) -> str:
-        path = Path(os.path.normpath(home / match[2]))
-        if path in pages:
-            return match[0]
-        return f'<a href="{elsewhere(path)}">{match[1]}</a>'
+        image, words, target, place = match.groups(default="")
+        path = Path(os.path.normpath(page.parent / target))
+        if image or path in pages:
+            return f"{image}[{words}]({os.path.relpath(pages.get(path, path), here)}{place})"
+        return f'<a href="{elsewhere(path)}">{words}</a>'
 
-    return re.sub(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)", link, text)
+    return re.sub(r"(!?)\[([^\]]+)\]\((?!https?:|attachment:|#)([^)#\s]+)(#[^)]*)?\)", link, text)
 
 
 def _write_api(folder: Path) -> None:

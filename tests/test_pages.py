@@ -76,6 +76,25 @@ def test_every_link_of_the_book_leads_somewhere(book):
     assert broken == []
 
 
+def test_every_link_of_the_repository_leads_somewhere():
+    texts = {page: page.read_text() for home in ("", "docs", "data") for page in (REPOSITORY / home).glob("*.md")}
+    for page in NOTEBOOKS.values():
+        cells = nbformat.read(page, as_version=4).cells
+        texts[page] = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    links = {page: re.findall(r"\]\((?!https?:|attachment:|#)([^)#\s]+)", text) for page, text in texts.items()}
+    broken = [f"{page}: {link}" for page, found in links.items() for link in found if not (page.parent / link).exists()]
+    assert broken == [] and sum(map(len, links.values())) > 200
+
+
+def test_pages_of_docs_lead_to_each_other(book):
+    pages_of = site(book)
+    assert 'href="using.html"' in pages_of[pages.Path("README.html")]
+    using = pages_of[pages.Path("using.html")]
+    assert 'href="README.html#your-own-voice"' in using and 'href="notebooks/10_grad_cam.html"' in using
+    assert 'src="_images/features.png"' in using
+    assert 'href="https://github.com/someone/course/blob/main/serlib/transformer.py"' in using
+
+
 def test_a_chapter_begins_with_its_question_and_explains_its_terms_once(book):
     chapter = site(book)[pages.Path("notebooks/01_dataset_exploration.html")]
     article = chapter[chapter.index("<article") : chapter.index("</article>")]
