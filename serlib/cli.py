@@ -223,7 +223,7 @@ def predict(
     ],
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run of notebook 04, 05, 06, 08, 09, 10, 17 or 18; default: one that is found."),
+        typer.Option(help="Folder of a run of notebook 04, 05, 06, 08, 09, 10, 17 or 18; default: see docs/using.md."),
     ] = None,
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,

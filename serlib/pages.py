@@ -184,7 +184,7 @@ def _linked(text: str, page: Path, pages: Mapping[Path, Path], elsewhere: Callab
             return f"{image}[{words}]({os.path.relpath(pages.get(path, path), here)}{place})"
         return f'<a href="{elsewhere(path)}">{words}</a>'
 
-    return re.sub(r"(!?)\[([^\]]+)\]\((?!https?:|attachment:|#)([^)#\s]+)(#[^)]*)?\)", link, text)
+    return re.sub(r"(!?)\[([^\]]+)\]\((?!https?:|attachment:|data:|#)([^)#\s]+)(#[^)]*)?\)", link, text)
 
 
 def _write_api(folder: Path) -> None:

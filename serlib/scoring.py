@@ -459,8 +459,9 @@ def published(predictions: pd.DataFrame) -> pd.DataFrame:
         A row for each way to train: columns corpus (of the test clips), train_corpora, model, then `SCORES`, small and
         large (the published UAR in per cent: hand-crafted features or small networks, and large networks pre-trained on
         other speech), small_by and large_by (model and source). Of ours, the stronger recogniser of notebook 18, the
-        `ensemble` of its seeds, where there are several, and the best of the other models, whatever they were fed, that
-        were tested on all clips of the corpus; features is empty for a model that was fed one kind only.
+        `ensemble` of its seeds, where there are several (seeds then counts its networks), and the best of the other
+        models, whatever they were fed, that were tested on all clips of the corpus; features is empty for a model that
+        was fed one kind only.
     """
     printed = claims.published().sort_values("uar").groupby(["corpus", "kind"], sort=False).last()
     tested = predictions.query(f"{FED} and protocol == 'speaker_independent' and sample == 'all'")
@@ -471,12 +472,12 @@ def published(predictions: pd.DataFrame) -> pd.DataFrame:
     tables = [pd.DataFrame(columns=columns)]
     for corpus in [name for name in printed.index.unique("corpus") if name in set(tested.corpus)]:
         of_corpus = tested[tested.corpus == corpus]
-        table = scores(of_corpus, on)
-        table = table[table.utterances == table.utterances.max()]  # fewer clips are another test
-        ours = table.model == "recogniser"
         together = scores(ensemble(of_corpus[of_corpus.model == "recogniser"]), [*on, "networks"])
-        own = pd.concat([table[ours], together.assign(seeds=together.pop("networks"))])
-        own = own.sort_values("train_corpora", key=lambda names: names.str.len(), kind="stable")
+        together = together.drop(columns="seeds").rename(columns={"networks": "seeds"})
+        table = pd.concat([part for part in (scores(of_corpus, on), together) if len(part)])
+        table = table[table.utterances == table.utterances.max()]  # fewer clips are another test
+        ours = table.model.str.startswith("recogniser")
+        own = table[ours].sort_values("train_corpora", key=lambda names: names.str.len(), kind="stable")
         told: dict[str, object] = {"corpus": corpus}
         for kind, of in printed.loc[corpus].iterrows():
             told |= {str(kind): of.uar, f"{kind}_by": f"{of.model} ({of.source})"}
@@ -495,8 +496,8 @@ def ensemble(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As `predictions`, without fold, and model followed by ``_ensemble``; networks (how many seeds) instead of seed,
-        which is 0. A row for each clip that all seeds of a model were asked about; none of a model with one seed.
+        As `predictions`, without fold; model ends in ``_ensemble``, seed is 0, networks says how many seeds were
+        averaged. A row for each clip that all seeds of a model were asked about; none of a model with one seed.
 
     References
     ----------
@@ -504,10 +505,11 @@ def ensemble(predictions: pd.DataFrame) -> pd.DataFrame:
     ensembles. NeurIPS.
     """
     p = [name for name in predictions if name.startswith("p_")]
-    clips = predictions.groupby([*RUN, "corpus", "utterance", "speaker", "text", "emotion"], dropna=False, sort=False)
-    table = clips[p].mean().assign(networks=clips.seed.nunique()).reset_index()
-    seeds = predictions.groupby(RUN, dropna=False).seed.nunique().rename("seeds").reset_index()
-    table = table.merge(seeds, on=RUN).query("networks == seeds and seeds > 1").drop(columns="seeds")
+    networks = predictions.groupby(RUN, dropna=False).seed.transform("nunique")
+    clip = [*RUN, "corpus", "utterance", "speaker", "text", "emotion", "networks"]
+    clips = predictions.assign(networks=networks).groupby(clip, dropna=False, sort=False)
+    table = clips[p].mean().assign(asked=clips.seed.nunique()).reset_index()
+    table = table.query("asked == networks and networks > 1").drop(columns="asked")
     predicted = table[p].idxmax(axis=1).str.removeprefix("p_") if len(table) else ""
     return table.assign(model=table.model + "_ensemble", seed=0, predicted=predicted)
 

@@ -355,3 +355,5 @@ def test_an_ensemble_stands_below_its_seeds():
     assert table.model.tolist() == ["cnn", "recogniser", "recogniser_ensemble"] and table.seeds.tolist() == [1, 3, 3]
     assert table.uar.tolist() == [50, 100, 100] and set(table.utterances) == {160}
     assert scoring.published_readable(table)["here"].iloc[-1] == "ensemble of stronger recognisers"
+    some_clips = scoring.published(pd.concat([recognised(), ours.assign(seed=2).head(20)]))
+    assert some_clips.model.tolist() == ["cnn", "recogniser"], "both seeds were asked about fewer clips"
