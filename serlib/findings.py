@@ -75,8 +75,7 @@ def claimed(predictions: pd.DataFrame) -> str:
     table = claimed.merge(scoring.scores(tested, on), on=on, suffixes=("_claimed", ""))
     told = [
         f"the {row.wa_claimed:g} % that `{row.source}` claims for its "
-        f"{scoring.model_name(row.model, row.start).partition(' (')[0]} ({row.wa:.1f}; {row.wa_seed_min:.1f} to "
-        f"{row.wa_seed_max:.1f} over {_seeds(row.seeds)})"
+        f"{scoring.model_name(row.model, row.start).partition(' (')[0]} ({row.wa:.1f}; {_spread(row)})"
         for row in table[table.wa < table.wa_claimed].itertuples()
     ]
     n = tested.groupby("seed").utterance.nunique().max()

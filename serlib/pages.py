@@ -73,7 +73,7 @@ def book(executed: Mapping[str, Path], folder: Path) -> Path:
     source = folder.with_name(f"{folder.name}_source")
     for old in (folder, source):
         shutil.rmtree(old, ignore_errors=True)
-    shutil.copytree(REPOSITORY / "docs", source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(REPOSITORY / "docs", source, ignore=shutil.ignore_patterns("__pycache__", "*.md"))
     (source / "figures").symlink_to(REPOSITORY / "figures")
     (source / "notebooks").mkdir()
     repository = os.environ.get("GITHUB_REPOSITORY")

@@ -88,7 +88,8 @@ def test_every_test_utterance_is_predicted_once(predictions):
     # one more where both names of one sound are drawn (RAVDESS has a pair)
     assert (part.n - np.ceil(part.everybody / 5)).isin([0, 1]).all()
     seeds = counts[counts.train_corpora == "tess"].groupby(["model", "protocol"]).seed.agg(set)
-    assert all(found in ({1, 2, 3}, {1, 2, 3, 4, 5}) for found in seeds)
+    assert seeds.pop(("multiscale_lstm", "random")) == {1, 2, 3, 4, 5}
+    assert all(found == {1, 2, 3} for found in seeds)
     files = PREDICTIONS.glob("*_predictions.parquet")
     assert set(predictions.notebook) == {path.stem.removesuffix("_predictions") for path in files}
 
