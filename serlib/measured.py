@@ -17,6 +17,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from serlib import claims, metrics, plots
+from serlib.sources import plain_name
 
 BLUE, RED, GREY = "#332288", "#CC6677", "#888888"
 MOST_SPEAKERS = 6  # more boxes side by side cannot be read
@@ -475,7 +476,8 @@ def clips_per_second(table: pd.DataFrame) -> Figure:
     colours = [GREY if "librosa" in what else BLUE for what in table.what]
     bars = ax.barh(labels, table.clips_per_second, color=colours)
     ax.bar_label(bars, [f"{ratio:.1f} ×" for ratio in table.times_naive], padding=3)
-    told = f"clips of {table.corpus.iloc[0]} per second (median of {table.rounds.iloc[0]}; × of the first bar)"
+    corpus, rounds = plain_name(table.corpus.iloc[0]), table.rounds.iloc[0]
+    told = f"clips of {corpus} per second (median of {rounds}; × of the first bar)"
     ax.set(xscale="log", xlabel=told, xlim=(10, 4 * table.clips_per_second.max()))
     ax.invert_yaxis()
     return fig

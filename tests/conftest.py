@@ -41,6 +41,14 @@ def seeded():
         sys.modules["keras"].utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def closed():
+    """Figures that a test drew are closed after it; who draws none does not wait for matplotlib."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture
 def page(tmp_path):
     """A page of headless Chromium whose microphone hears a tone; in the end it had no error and asked no other host."""
