@@ -39,7 +39,7 @@ def test_committed_tables_are_what_the_predictions_give(predictions):
     trained = {scoring.label(*on): on for on in scoring.trained(predictions)}
     assert tables.keys() == trained.keys()
     for name, path in tables.items():
-        expected = scoring.results(predictions, *trained[name])
+        expected = scoring.results(predictions, *trained[name]).round(2)
         pd.testing.assert_frame_equal(pd.read_csv(path), expected, check_dtype=False)
 
 

@@ -57,6 +57,15 @@ def test_results_and_their_markdown():
     assert len({line.count("|") for line in text.splitlines()}) == 1
 
 
+def test_a_score_is_rounded_once_and_who_guesses_is_of_most_seeds():
+    table = scoring.results(some(), "tess").assign(random_uar=30.548)
+    assert "| 30.5 |" in scoring.markdown(table)
+    once = some().query("seed == 1").reset_index(drop=True).assign(model="vit")
+    once = once.drop(once.query("protocol == 'random' and emotion == 'anger'").index[:3])
+    both = scoring.results(pd.concat([some(), once]), "tess")
+    assert (both.constant_wa == 50).all()
+
+
 def test_without_texts_there_is_no_interval_over_them():
     unknown = some().assign(text=some().text.where(some().utterance != "OAF0"))
     table = scoring.scores(unknown, ["protocol"])
