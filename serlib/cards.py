@@ -147,7 +147,7 @@ def _augmented(predictions: pd.DataFrame) -> str:
 def _why(numbers: dict[str, float], codes: str, fill: str, best_seed: float, bounds: list[str], augmented: str) -> str:
     """What the numbers say about their distance; no cause that was not measured."""
     told = []
-    above = numbers["random_wa"] - numbers["claim_wa"]
+    above = round(numbers["random_wa"] - numbers["claim_wa"], 1)
     if fill:
         told.append(f"another corpus than the claim's, which was not run: {fill}")
     elif above == 0:

@@ -95,19 +95,19 @@ class Table:
         return Finding(code, self.source, self.where, printed, calculation, follows)
 
 
-def systems(folder: Path = FOLDER) -> pd.DataFrame:
+def systems() -> pd.DataFrame:
     """Claimed systems: what each is in the words of `serlib.records.About`, its accuracy, and where it is run.
 
     Columns source, model, start, task, corpus, sample, features, recipe, wa (per cent; NaN where none is given),
     notebook, what.
     """
-    return pd.read_csv(folder / "systems.csv")
+    return pd.read_csv(FOLDER / "systems.csv")
 
 
-def published(folder: Path = FOLDER) -> pd.DataFrame:
+def published() -> pd.DataFrame:
     """Scores on unseen speakers that others have published: columns corpus, kind (``small`` or ``large``), model, uar
     (per cent), source, key (of the source, in ``docs/references.bib``)."""
-    return pd.read_csv(folder / "published.csv")
+    return pd.read_csv(FOLDER / "published.csv")
 
 
 def tables(folder: Path = FOLDER) -> dict[str, Table]:
@@ -127,16 +127,15 @@ def tables(folder: Path = FOLDER) -> dict[str, Table]:
     return {name: Table(pd.read_csv(folder / f"{name}.csv"), **about) for name, about in told.items()}  # type: ignore[arg-type]
 
 
-def clips_of(corpora: str, folder: Path = FOLDER) -> pd.Series:
+def clips_of(corpora: str) -> pd.Series:
     """Official number of clips of each emotion in one corpus or several; speech where no channel is named.
 
     Parameters
     ----------
     corpora : str
         ``tess+savee`` or ``ravdess:speech+ravdess:song``.
-    folder : Path
     """
-    counts = pd.read_csv(folder / "corpus_counts.csv")
+    counts = pd.read_csv(FOLDER / "corpus_counts.csv")
     wanted = [name if ":" in name else f"{name}:speech" for name in corpora.split("+")]
     return counts[(counts.corpus + ":" + counts.channel).isin(wanted)].groupby("emotion").clips.sum()
 
@@ -147,7 +146,7 @@ def audit(folder: Path = FOLDER) -> list[Finding]:
     for table in tables(folder).values():
         columns = set(table.rows)
         if {"recall", "support"} <= columns:
-            found += [*sample_size(table, folder), *tested_share(table, folder), *averages(table)]
+            found += [*sample_size(table), *tested_share(table), *averages(table)]
         if {"precision", "recall", "f1"} <= columns:
             found += f1_of_rows(table)
         if {"recall"} <= columns and "support" not in columns:
@@ -155,9 +154,9 @@ def audit(folder: Path = FOLDER) -> list[Finding]:
         if {"where", "model", "wa"} <= columns:
             found += quoted_twice(table)
         if {"model", "parameters"} <= columns:
-            found += outputs(table, folder)
+            found += outputs(table)
         if "epoch" in columns:
-            found += fractions(table, folder)
+            found += fractions(table)
     return sorted(found, key=lambda finding: (finding.code, finding.source, finding.where))
 
 
@@ -165,11 +164,11 @@ def _classes(table: Table) -> pd.DataFrame:
     return table.rows[~table.rows["class"].isin(TOTALS)].astype({"recall": float})
 
 
-def sample_size(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
+def sample_size(table: Table) -> Iterator[Finding]:
     """C1: more clips are tested than a fifth (or the share said) of the sample described."""
     if not table.corpora or np.isnan(table.per_emotion):
         return
-    there = clips_of(table.corpora, folder)
+    there = clips_of(table.corpora)
     sample = int(there.clip(upper=int(table.per_emotion)).sum())
     rows = _classes(table)
     tested, share = int(rows.support.sum()), 0.2 if np.isnan(table.test_share) else table.test_share
@@ -189,11 +188,11 @@ def sample_size(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
     )
 
 
-def tested_share(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
+def tested_share(table: Table) -> Iterator[Finding]:
     """C2: a report has as many rows as the share that trains, where another share is said to be tested."""
     if not table.corpora or np.isnan(table.test_share):
         return
-    whole = int(clips_of(table.corpora, folder).sum())
+    whole = int(clips_of(table.corpora).sum())
     n = int(_classes(table).support.sum())
     if abs(n - table.test_share * whole) <= 1 or abs(n - (1 - table.test_share) * whole) > 1:
         return
@@ -260,9 +259,9 @@ def quoted_twice(table: Table) -> Iterator[Finding]:
             )
 
 
-def outputs(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
+def outputs(table: Table) -> Iterator[Finding]:
     """C6: the number of outputs that makes a network's parameters add up, against the classes of the corpus."""
-    classes = len(clips_of(table.corpora, folder))
+    classes = len(clips_of(table.corpora))
     for model, parameters in table.rows[["model", "parameters"]].itertuples(index=False):
         units, dense = LSTM_LAYERS[model]
         sizes = [units, *dense]
@@ -279,9 +278,9 @@ def outputs(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
             )
 
 
-def fractions(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
+def fractions(table: Table) -> Iterator[Finding]:
     """C6: accuracies by epoch that are whole numbers of the clips in a fifth of another corpus."""
-    sizes = pd.read_csv(folder / "corpus_counts.csv").groupby(["corpus", "channel"]).clips.sum()
+    sizes = pd.read_csv(FOLDER / "corpus_counts.csv").groupby(["corpus", "channel"]).clips.sum()
     for model in table.rows.columns.drop("epoch"):
         values = table.rows[model][table.rows[model] < 1].to_numpy()
         whole = {name: int(multiples(values, round(size / 5))) for name, size in sizes.items()}
@@ -299,10 +298,10 @@ def fractions(table: Table, folder: Path = FOLDER) -> Iterator[Finding]:
             )
 
 
-def multiples(values: Sequence[float] | np.ndarray, n: int, decimals: int = 4) -> int:
-    """How many of some printed shares are whole numbers of `n` clips, as far as rounding to `decimals` allows."""
+def multiples(values: Sequence[float] | np.ndarray, n: int) -> int:
+    """How many of some shares, printed with four decimals, are whole numbers of `n` clips."""
     v = np.asarray(values, float)
-    return int(np.sum(np.abs(v - np.round(v * n) / n) <= 0.6 * 10.0**-decimals))
+    return int(np.sum(np.abs(v - np.round(v * n) / n) <= 0.6e-4))
 
 
 def mean_recall(table: Table) -> Iterator[Finding]:

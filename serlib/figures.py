@@ -1,8 +1,9 @@
-"""The report's figures: tables of `serlib.scoring` drawn."""
+"""The report's figures and files: tables of `serlib.scoring` drawn, and written."""
 
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from serlib import claims, metrics, plots, reliability
+from serlib.plots import BLUE, GREY, RED
 from serlib.scoring import (
     AUGMENTATIONS,
     DISTURBANCES,
@@ -25,7 +27,7 @@ from serlib.scoring import (
     unseen_columns,
 )
 
-PALETTE = ("#888888", "#CC6677", "#332288", "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
+PALETTE = (GREY, RED, BLUE, "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
 
 
 def gap(table: pd.DataFrame) -> plt.Figure:
@@ -36,14 +38,14 @@ def gap(table: pd.DataFrame) -> plt.Figure:
     fig, ax = plt.subplots(figsize=(8.5, 0.55 * len(table) + 1.8))
     y = np.arange(len(table))[::-1]
     ax.hlines(y, table.unseen_uar, table.random_uar, color="#BBBBBB", linewidth=3, zorder=1)
-    ax.scatter(table.random_uar, y, s=60, color="#332288", label="random split", zorder=3)
+    ax.scatter(table.random_uar, y, s=60, color=BLUE, label="random split", zorder=3)
     unseen = unseen_columns(table)
     shifts = np.linspace(0.15, -0.15, len(unseen)) if len(unseen) > 1 else [0]
     for marker, shift, (name, column) in zip("^vDPX<>*hp", shifts, unseen.items(), strict=False):
         bounds = ("low", "high") if column == "unseen_uar" else ("seed_min", "seed_max")
         low, high = (table[f"{column}_{bound}"] for bound in bounds)
-        ax.hlines(y + shift, low, high, color="#CC6677", linewidth=1, zorder=2)
-        ax.scatter(table[column], y + shift, s=50, marker=marker, color="#CC6677", label=name, zorder=3)
+        ax.hlines(y + shift, low, high, color=RED, linewidth=1, zorder=2)
+        ax.scatter(table[column], y + shift, s=50, marker=marker, color=RED, label=name, zorder=3)
     if table.claim_wa.notna().any():
         ax.scatter(table.claim_wa, y, s=110, marker="|", color="black", label="paper's claim (WA)", zorder=4)
     chance = table.constant_uar.iloc[0]
@@ -92,12 +94,13 @@ def protocols(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     chance = 100 / predictions.emotion.nunique()
     fig, ax = plt.subplots(figsize=(7.5, 1 + 0.75 * len(names)))
     reach = [overall.uar - overall.uar_low, overall.uar_high - overall.uar]
-    style: dict[str, Any] = {"fmt": "o", "markersize": 5, "capsize": 7, "linewidth": 2, "color": "#332288"}
+    style: dict[str, Any] = {"fmt": "o", "markersize": 5, "capsize": 7, "linewidth": 2, "color": BLUE}
     ax.errorbar(overall.uar, overall.protocol.map(rows), xerr=reach, label="all seeds, with interval", **style)
-    ax.scatter(by_seed.uar, by_seed.protocol.map(rows) - 0.25, s=14, color="#888888", label="each seed")
-    ax.scatter(by_speaker.uar, by_speaker.protocol.map(rows) + 0.25, marker="x", color="#CC6677", label="each speaker")
+    ax.scatter(by_seed.uar, by_seed.protocol.map(rows) - 0.25, s=14, color=GREY, label="each seed")
+    ax.scatter(by_speaker.uar, by_speaker.protocol.map(rows) + 0.25, marker="x", color=RED, label="each speaker")
     ax.axvline(chance, color="black", linestyle=":", linewidth=1, label="constant answer")
-    drawn = [f"{PLAIN[name]}\n(interval: {unit}s)" for name, unit in zip(names, overall.interval_over, strict=True)]
+    over = overall.interval_over.map(lambda unit: f"\n(interval: {unit}s)", na_action="ignore").fillna("")
+    drawn = [PLAIN[name] + told for name, told in zip(names, over, strict=True)]
     ax.set_yticks(list(rows.values()), drawn)
     ax.set(xlabel="UAR (%)", xlim=(0, 102), ylim=(0.5 - len(names), 0.5))
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
@@ -116,12 +119,12 @@ def label_shares(table: pd.DataFrame) -> plt.Figure:
     for (top, bottom), protocol in zip(axes.T, protocols, strict=True):
         part = table[table.protocol == protocol].sort_values("label_share")
         places = np.arange(len(part))
-        top.plot(places, part.uar_pretrained, "o-", color="#332288", label="pre-trained")
-        top.plot(places, part.uar_scratch, "s--", color="#CC6677", label="from scratch")
-        bottom.vlines(places, part.gain_low, part.gain_high, color="#332288", linewidth=2)
-        bottom.plot(places, part.gain, "o", color="#332288")
+        top.plot(places, part.uar_pretrained, "o-", color=BLUE, label="pre-trained")
+        top.plot(places, part.uar_scratch, "s--", color=RED, label="from scratch")
+        bottom.vlines(places, part.gain_low, part.gain_high, color=BLUE, linewidth=2)
+        bottom.plot(places, part.gain, "o", color=BLUE)
         for bound in (part.gain_seed_min, part.gain_seed_max):
-            bottom.plot(places + 0.08, bound, "x", color="#CC6677", markersize=5)
+            bottom.plot(places + 0.08, bound, "x", color=RED, markersize=5)
         bottom.axhline(0, color="black", linewidth=0.8)
         bottom.set_xticks(places, [f"{100 * share:.0f} %" for share in part.label_share])
         bottom.set(xlabel="share of the labels", xlim=(-0.4, len(part) - 0.6))
@@ -189,8 +192,8 @@ def printed_epochs(history: pd.DataFrame) -> plt.Figure:
         for k, (_, run) in enumerate(history[history.model == model].groupby(["fold", "seed"])):
             for column, line, name in (("accuracy", "-", "training"), ("val_accuracy", ":", "validation")):
                 label = None if k else f"{name}, here"
-                ax.plot(run.epoch, 100 * run[column], line, color="#332288", linewidth=1, label=label)
-        ax.plot(printed.epoch, 100 * printed[model], "x", color="#CC6677", label="printed")
+                ax.plot(run.epoch, 100 * run[column], line, color=BLUE, linewidth=1, label=label)
+        ax.plot(printed.epoch, 100 * printed[model], "x", color=RED, label="printed")
         ax.set(title=model_name(model), xlabel="epoch", ylim=(0, 102))
     axes[0, 0].set_ylabel("accuracy (%)")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -218,13 +221,13 @@ def methods(predictions: pd.DataFrame, measures: pd.DataFrame) -> tuple[plt.Figu
     table = pd.concat([table, ours[columns]], ignore_index=True)
     rows, here = np.arange(len(table))[::-1], table.method.str.startswith("here")
     fig, (bars, line) = plt.subplots(1, 2, figsize=(10, 0.3 * len(table) + 1.2), sharey=True, width_ratios=[1.3, 1])
-    colours = np.where(here, "#CC6677", np.where(table.method.str.startswith("Patil"), "#332288", "#BBBBBB"))
+    colours = np.where(here, RED, np.where(table.method.str.startswith("Patil"), BLUE, "#BBBBBB"))
     bars.barh(rows, table.wa, color=colours)
     for y, value in zip(rows, table.wa, strict=True):
         bars.text(value + 1, y, f"{value:.1f}", va="center", fontsize="small")
     bars.set_yticks(rows, table.method)
     bars.set(xlabel="accuracy (%)", xlim=(0, 112))
-    line.plot(table.response_ms, rows, "o-", color="#888888", markersize=4)
+    line.plot(table.response_ms, rows, "o-", color=GREY, markersize=4)
     line.scatter(table.response_ms, rows, color=colours, zorder=3)
     line.set(xlabel="response time (ms)", xlim=(0, None))
     return fig, table
@@ -239,7 +242,8 @@ def fed(table: pd.DataFrame) -> plt.Figure:
     fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.8 + 0.45 * len(kinds)), squeeze=False)
     shifts = np.linspace(-0.25, 0.25, len(models)) if len(models) > 1 else [0]
     for ax, protocol in zip(axes[0], protocols, strict=True):
-        for model, shift, marker, colour in zip(models, shifts, "sov^DX", PALETTE, strict=False):
+        marks = zip(itertools.cycle("sov^DX"), itertools.cycle(PALETTE), strict=False)
+        for model, shift, (marker, colour) in zip(models, shifts, marks, strict=False):
             part = table[(table.protocol == protocol) & (table.model == model)]
             rows = part.features.map(kinds.index) + shift
             ax.hlines(rows, part.uar_seed_min, part.uar_seed_max, color=colour, linewidth=1)
@@ -349,7 +353,7 @@ def published(table: pd.DataFrame) -> plt.Figure:
     ):
         ax.plot(table[kind], table.index, marker, color="black", markerfacecolor="white", label=text)
     for ours, rows in table.groupby(table.model.str.startswith("recogniser")):
-        colour, text = (PALETTE[2], "here, the recogniser of notebook 18") if ours else ("#888888", "here, best before")
+        colour, text = (BLUE, "here, the recogniser of notebook 18") if ours else (GREY, "here, best before")
         ax.hlines(rows.index, rows.uar_low, rows.uar_high, color=colour, linewidth=2)
         ax.plot(rows.uar, rows.index, "o", color=colour, label=text, zorder=3)
     on = ["it alone" if row.train_corpora == row.corpus else title(row.train_corpora) for row in table.itertuples()]
@@ -377,7 +381,8 @@ def robustness(table: pd.DataFrame) -> plt.Figure:
         for (model, recipe), part in table.groupby(["model", "recipe"], sort=False):
             part = part[part.disturbance.isin([kind, "clean"])]
             place = part.amount.map(at).fillna(0).sort_values()
-            style: dict[str, Any] = {"color": PALETTE[2 + models.index(model)], "marker": "osD^"[models.index(model)]}
+            k = models.index(model)
+            style: dict[str, Any] = {"color": PALETTE[(2 + k) % len(PALETTE)], "marker": "osD^vX"[k % 6]}
             if recipe == "noise":
                 style |= {"linestyle": "--", "markerfacecolor": "white"}
             told = ", noisy copies in training" if recipe == "noise" else ""
@@ -430,8 +435,8 @@ def calibration(table: pd.DataFrame) -> plt.Figure:
         part = table[table.protocol == protocol]
         rows = [models.index(pair) for pair in zip(part.model, part.start, strict=True)]
         ax.hlines(rows, part.wa, part.confidence, color="#BBBBBB", linewidth=3, zorder=1)
-        ax.scatter(part.wa, rows, s=50, color="#332288", label="right", zorder=3)
-        ax.scatter(part.confidence, rows, s=50, marker="D", color="#CC6677", label="sure, as it comes", zorder=2)
+        ax.scatter(part.wa, rows, s=50, color=BLUE, label="right", zorder=3)
+        ax.scatter(part.confidence, rows, s=50, marker="D", color=RED, label="sure, as it comes", zorder=2)
         cooled = part.confidence_cooled
         ax.scatter(cooled, rows, s=60, marker="|", color="black", label="sure, after the temperature", zorder=4)
         ax.set_yticks(range(len(models)), [model_name(*pair) for pair in models])
@@ -500,9 +505,9 @@ def groups(table: pd.DataFrame) -> plt.Figure:
     for ax, kind in zip(axes[0], kinds, strict=True):
         of = table[table.by == kind]
         names = list(dict.fromkeys(of.group))
-        for name, shift, marker, colour in zip(
-            names, np.linspace(-0.2, 0.2, len(names)), "osv", ("#332288", "#CC6677", "#117733"), strict=False
-        ):
+        shifts = np.linspace(-0.2, 0.2, len(names))
+        marks = zip(itertools.cycle("osv^DX"), itertools.cycle((BLUE, RED, *PALETTE[3:])), strict=False)
+        for name, shift, (marker, colour) in zip(names, shifts, marks, strict=False):
             part = of[of.group == name]
             rows = np.array([models.index(pair) for pair in zip(part.model, part.start, strict=True)]) + shift
             reach = [part.uar - part.uar_low, part.uar_high - part.uar]
@@ -514,3 +519,42 @@ def groups(table: pd.DataFrame) -> plt.Figure:
         ax.legend(loc="lower right", fontsize="small")
         ax.label_outer()
     return fig
+
+
+def save_table(table: pd.DataFrame, path: Path, *, decimals: int = 2, text: pd.DataFrame | None = None) -> None:
+    """Write a table as CSV and, where `serlib.plots.paper` is set, as LaTeX with the rules of booktabs there.
+
+    Parameters
+    ----------
+    table : DataFrame
+    path : Path
+        With suffix ``.csv``.
+    decimals : int
+        Of numbers that are no counts, in the CSV; LaTeX has one, and plain names.
+    text : DataFrame, optional
+        What LaTeX shows in place of the table, such as from `readable`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format=f"%.{decimals}f")
+    if not plots.paper:
+        return
+    plain = (
+        table.copy()
+        if text is None
+        else text.replace({r"[`*]": ""}, regex=True).rename(columns=lambda c: c.replace("`", ""))
+    )
+    if {"model", "start"} <= set(plain):
+        plain["model"] = list(map(model_name, plain.model, plain.start))
+    for name, words in {
+        "protocol": PLAIN,
+        "features": {f: features_name(f) for f in plain.get("features", [])},
+    }.items():
+        if name in plain:
+            plain[name] = plain[name].replace(words)
+    plain = plain.drop(columns="start", errors="ignore").rename(columns=lambda name: str(name).replace("_", " "))
+    long = [plain[name].astype(str).str.len().max() > 30 for name in plain]
+    tex = plots.paper / "tables" / f"{path.stem}.tex"
+    tex.parent.mkdir(parents=True, exist_ok=True)
+    style = plain.style.hide(axis="index").format(precision=1, na_rep="--", escape="latex")
+    style = style.format_index(escape="latex", axis="columns")
+    tex.write_text(style.to_latex(hrules=True, column_format="".join("p{4cm}" if wide else "l" for wide in long)))

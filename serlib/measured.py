@@ -17,9 +17,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from serlib import claims, metrics, plots
+from serlib.plots import BLUE, GREY, RED
 from serlib.sources import plain_name
 
-BLUE, RED, GREY = "#332288", "#CC6677", "#888888"
 MOST_SPEAKERS = 6  # more boxes side by side cannot be read
 
 #: Plain names of what explains a network; the last two never meet it.
@@ -214,8 +214,11 @@ def average_maps(table: pd.DataFrame) -> Figure:
 
 
 def drawn_over(clips: pd.DataFrame) -> pd.Series:
-    """What intervals over clips draw: speakers; texts (or clips) where these are fewer than three."""
-    return clips.speaker if clips.speaker.nunique() >= 3 else clips.text.fillna(clips.utterance)
+    """What intervals over clips draw: speakers; texts where these are fewer than three; where texts are not known, one
+    group, over which there is no interval."""
+    if clips.speaker.nunique() >= 3:
+        return clips.speaker
+    return clips.text if clips.text.notna().all() else pd.Series("", clips.index)
 
 
 def acoustics(table: pd.DataFrame) -> Figure:

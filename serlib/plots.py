@@ -26,6 +26,7 @@ COLOURS = {
     "surprise": "#AA4499",
 }
 MOST_STEPS = 150  # of a line over time
+BLUE, RED, GREY = "#332288", "#CC6677", "#888888"  # of lines, bars and marks of no single emotion
 CYCLE = tuple(COLOURS.values())  # of classes that are no emotions
 CMAP = "cividis"  # even in lightness, the same to colour-blind readers
 LINES = (("#CC3311", "solid"), ("#0077BB", "dashed"))  # what is to stand out from grey
@@ -225,9 +226,9 @@ def learning_curves(axes: Sequence[Axes], history: pd.DataFrame) -> None:
     keys = [key for key in ("seed", "fold") if key in history]
     for ax, quantity in zip(axes, ("loss", "accuracy"), strict=True):
         for k, (_, run) in enumerate(history.groupby(keys)):
-            ax.plot(run.epoch, run[quantity], color="#332288", linewidth=1, label=None if k else "training")
+            ax.plot(run.epoch, run[quantity], color=BLUE, linewidth=1, label=None if k else "training")
             column = run[f"val_{quantity}"]
-            ax.plot(run.epoch, column, color="#CC6677", linewidth=1, linestyle="--", label=None if k else "validation")
+            ax.plot(run.epoch, column, color=RED, linewidth=1, linestyle="--", label=None if k else "validation")
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
         ax.set(xlabel="epoch", ylabel=quantity if quantity == "accuracy" else "loss (cross-entropy, nats)")
     axes[1].set_ylim(0, 1.02)

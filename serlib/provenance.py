@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from serlib.corpora import REPOSITORY
 
-#: Modules that read what runs have written, or draw, and this one, which names them: they cannot change what a run
-#: finds, so a new colour does not cost hours.
+#: Modules that read what runs have written, or draw, and this one, which names them: they change no prediction, so a
+#: new colour does not cost hours. (Notebooks 11, 12 and 15 write scores by `scoring` beside their predictions: whoever
+#: changes how that counts has to make their runs again.)
 DOWNSTREAM = frozenset(
     {"cards", "claims", "figures", "findings", "measured", "pages", "plots", "provenance", "reliability", "scoring"}
 )
@@ -63,7 +64,7 @@ def code_hash(notebook: str, texts: Mapping[str, str]) -> str:
     Raises
     ------
     ValueError
-        There is no such notebook, or a cell or a module cannot be parsed; the message names it.
+        There is no such notebook, or a cell or a module cannot be parsed or followed; the message names it.
     """
     if f"{notebook}.ipynb" not in texts:
         raise ValueError(f"there is no notebook {notebook}.ipynb")
@@ -105,8 +106,12 @@ def _module(text: str, name: str) -> _Module:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "serlib":
             inner = (node.module or "").partition(".")[2]
             for alias in node.names:
+                if alias.name == "*":
+                    raise ValueError(f"{name}: what a star imports cannot be followed")
                 found.imported[alias.asname or alias.name] = (inner, alias.name) if inner else (alias.name, None)
         elif isinstance(node, ast.Import):
+            if any(a.name[:7] == "serlib." and not a.asname for a in node.names):
+                raise ValueError(f"{name}: `import serlib.…` cannot be followed; write `from serlib import …`")
             found.imported |= {a.asname: (a.name[7:], None) for a in node.names if a.asname and a.name[:7] == "serlib."}
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node) or _is_for_types(node):
@@ -114,7 +119,7 @@ def _module(text: str, name: str) -> _Module:
         names = list(_defined(node))
         for defined in names:
             found.definitions.setdefault(defined, []).append(node)
-        if not names:
+        if not names or isinstance(node, ast.For | ast.While | ast.With):
             found.effects.append(node)
     return found
 

@@ -30,7 +30,7 @@ def calibrated(predictions: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns `ON`, seed, corpus, speaker, right, p (probability of the answer given), p_cooled and temperature.
     """
-    chosen = predictions.query(scoring.RESULTS.replace("part == 'test'", "part in ['validation', 'test']"))
+    chosen = predictions.query(f"{scoring.RESULT} and part in ['validation', 'test']")
     tables = []
     for _, run in chosen.groupby([*ON, *FIT], sort=False):
         validation, test = (run[run.part == part] for part in ("validation", "test"))
@@ -105,6 +105,7 @@ def groups(predictions: pd.DataFrame, speakers: pd.DataFrame | None = None) -> p
     known = speakers.assign(age=ages.astype(object))
     chosen = predictions.query(f"{scoring.RESULTS} and protocol == 'speaker_independent' and model != 'corpus_only'")
     chosen = chosen.merge(known, on=["corpus", "speaker"], how="left")
+    order = {name: k for k, name in enumerate((*AGES, "female", "male"))}  # others come last
     tables = []
     for by in ("gender", "age"):
         counts = chosen.groupby(["corpus", by]).speaker.nunique()
@@ -113,7 +114,7 @@ def groups(predictions: pd.DataFrame, speakers: pd.DataFrame | None = None) -> p
         of = chosen.merge(large[["corpus", by]], on=["corpus", by]).rename(columns={by: "group"})
         n = of.assign(speaker=of.corpus + of.speaker).groupby([*ON, "group"]).speaker.nunique().rename("speakers")
         table = scoring.scores(of, [*ON, "group"]).merge(n.reset_index(), on=[*ON, "group"]).assign(by=by)
-        tables.append(table.sort_values("group", key=lambda g: g.map([*AGES, "female", "male"].index), kind="stable"))
+        tables.append(table.sort_values("group", key=lambda g: g.map(order), kind="stable"))
     found = pd.concat(tables, ignore_index=True)
     found = found.sort_values(["model", "start"], key=scoring.course_order, kind="stable", ignore_index=True)
     return found[[*ON, "by", "group", "speakers", *scoring.SCORES]]

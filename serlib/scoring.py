@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from serlib import claims, metrics, plots
+from serlib import claims, metrics
 from serlib.records import ABOUT
 from serlib.sources import plain_name
 from serlib.splits import PROTOCOLS
@@ -107,7 +107,8 @@ SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", 
 SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_precision", "macro_f1", "constant_wa"]
 ANSWER = ["seed", "corpus", "utterance"]  # what a model has one answer about
 AUGMENTED = "notebook == '16_augmentation' and part == 'test' and role == 'ablation'"
-RESULTS = "part == 'test' and role == 'result' and task == 'emotion' and label_share == 1"  # what is compared
+RESULT = "role == 'result' and task == 'emotion' and label_share == 1"
+RESULTS = f"part == 'test' and {RESULT}"  # what is compared
 FED = "part == 'test' and role in ['result', 'ablation'] and task == 'emotion' and label_share == 1"
 FED += " and recipe == 'default' and condition == 'clean'"  # results, and the same models fed with other features
 
@@ -232,10 +233,16 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
         What the models were trained on, ``train_corpora``.
     sample : str
         Which clips of it, see `serlib.records.sample_name`.
+
+    Returns
+    -------
+    DataFrame
+        A row a model, in the order of the course; of several claims about one the highest.
     """
     on = ["model", "start"]
     chosen = predictions.query(RESULTS).query("sample == @sample and train_corpora == @corpus")
-    claimed = claims.systems().query("corpus == @corpus and sample == @sample and task == 'emotion'").set_index(on)
+    claimed = claims.systems().query("corpus == @corpus and sample == @sample and task == 'emotion'")
+    claimed = claimed.sort_values("wa", na_position="first").drop_duplicates(on, keep="last").set_index(on)
     random = scores(chosen.query("protocol == 'random'"), on).set_index(on)
     models = chosen[on].drop_duplicates().sort_values(on, key=course_order)
     table = pd.DataFrame(index=pd.MultiIndex.from_frame(models))
@@ -256,6 +263,31 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
     table["constant_wa"] = random.sort_values("seeds").constant_wa.tail(1).max()  # missing without `random`
     table["constant_uar"] = 100 / chosen.emotion.nunique()
     return table.reset_index()
+
+
+def by_emotion(predictions: pd.DataFrame) -> pd.DataFrame:
+    """How well each model finds each emotion, for every training set and protocol.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        Columns train_corpora, sample, protocol, model, start, emotion, clips (tested, over seeds), precision, recall
+        and f1 (per cent), models in the order of the course. Results alone, of test clips.
+    """
+    on = ["train_corpora", "sample", "protocol", "model", "start"]
+    tables = []
+    for key, part in predictions.query(RESULTS).groupby(on, sort=False):
+        table = metrics.per_class(*confusions(part)).reset_index().rename(columns={"support": "clips"})
+        table[["precision", "recall", "f1"]] *= 100
+        tables.append(table.assign(**dict(zip(on, key, strict=True))))
+    columns = [*on, "emotion", "clips", "precision", "recall", "f1"]
+    table = pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    return table.sort_values(["model", "start"], key=course_order, kind="stable", ignore_index=True)
 
 
 def fed(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -332,12 +364,11 @@ def compare(predictions: pd.DataFrame) -> pd.DataFrame:
             a, b = _shared(answers[one], answers[other])
             if a.empty:
                 continue
-            unit, columns = _interval_over(a)
             first = a.seed == a.seed.min()
             right_a, right_b = ((t.emotion == t.predicted)[first].to_numpy() for t in (a, b))
             pairs.append(
                 dict(zip(of, on, strict=True))
-                | {"a": model_name(*one), "b": model_name(*other), **_difference(a, b, columns), "over": unit}
+                | {"a": model_name(*one), "b": model_name(*other), **_difference(a, b)}
                 | {"p_mcnemar": metrics.mcnemar(right_a, right_b)}
             )
         rows += _adjusted(pairs)
@@ -376,8 +407,7 @@ def augmentations(predictions: pd.DataFrame) -> pd.DataFrame:
             few = np.isin(emotions, rare)
             row = {"recipe": recipe, "rare_uar": 100 * metrics.recall(counts)[few].mean() if any(few) else np.nan}
             if recipe != "none" and "none" in answers:
-                a, b = _shared(one, answers["none"])
-                told = _difference(a, b, _interval_over(a)[1])
+                told = _difference(*_shared(one, answers["none"]))
                 row |= {"gain": told["difference"], "gain_low": told["low"], "gain_high": told["high"], "p": told["p"]}
             found.append(dict(zip(on, key, strict=True)) | row)
         rows += [row for row in found if "p" not in row] + _adjusted([row for row in found if "p" in row])
@@ -436,10 +466,8 @@ def ideas(predictions: pd.DataFrame) -> pd.DataFrame:
         found = []
         for idea in [name for name in IDEAS if f"without_{name}" in answers]:
             a, b = _shared(answers["complete"], answers[f"without_{idea}"])
-            over, columns = _interval_over(a)
-            told = _difference(a, b, columns)
-            complete = {"complete": 100 * metrics.uar(confusions(a)[0]), "idea": idea, "over": over}
-            found.append(dict(zip(on, key, strict=True)) | complete | told)
+            complete = {"complete": 100 * metrics.uar(confusions(a)[0]), "idea": idea}
+            found.append(dict(zip(on, key, strict=True)) | complete | _difference(a, b))
         rows += _adjusted(found)
     columns = [*on, "complete", "idea", "difference", "low", "high", "over", "groups", "p_holm"]
     return pd.DataFrame(rows, columns=columns).rename(columns={"difference": "worth"})
@@ -520,9 +548,10 @@ def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
     return a.loc[shared].reset_index(), b.loc[shared].reset_index()
 
 
-def _difference(a: pd.DataFrame, b: pd.DataFrame, columns: list[str]) -> dict[str, float]:
-    """UAR of two tables of answers about the same clips: the difference, its interval (drawing `columns` and seeds) and
-    p (drawing `columns`)."""
+def _difference(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
+    """UAR of two tables of answers about the same clips: the difference, its interval (drawing groups and seeds), p
+    (drawing groups), and over what groups."""
+    over, columns = _interval_over(a)
     both = pd.concat([a.assign(of=0, all=0), b.assign(of=1, all=0)], ignore_index=True)
     counts, _ = confusions(both, columns or "all", "seed", "of")  # (n_groups, n_seeds, 2, n_classes, n_classes)
 
@@ -532,7 +561,8 @@ def _difference(a: pd.DataFrame, b: pd.DataFrame, columns: list[str]) -> dict[st
     low, high = metrics.interval(counts, gap, seeds=True)
     of_groups = counts.sum(axis=1)
     p = metrics.permutation_test(of_groups[:, 0], of_groups[:, 1])
-    return {"difference": gap(counts.sum(axis=(0, 1))), "low": low, "high": high, "groups": len(counts), "p": p}
+    whole = gap(counts.sum(axis=(0, 1)))
+    return {"difference": whole, "low": low, "high": high, "over": over, "groups": len(counts), "p": p}
 
 
 def _adjusted(rows: list[dict]) -> list[dict]:
@@ -548,6 +578,14 @@ def unseen_columns(table: pd.DataFrame) -> dict[str, str]:
     return {"unseen speakers": "unseen_uar"}
 
 
+def bounded(value: float, low: float = np.nan, high: float = np.nan, over: str | None = None) -> str:
+    """A number with its bounds and what these draw, such as *52.4 (39.7 to 65.1, speakers)*; a dash where it is
+    missing, no bounds where these are missing or equal."""
+    if pd.isna(value):
+        return "–"
+    return f"{value:.1f}" + (f" ({low:.1f} to {high:.1f}{f', {over}s' if over else ''})" if low < high else "")
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """The results table as text, as README and papers show it: per cent, one decimal, plain names.
 
@@ -556,25 +594,17 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     unseen = unseen_columns(table)
     head = ["model", "paper's claim (WA)", "`random`: WA", "`random`: UAR", *(f"{name}: UAR" for name in unseen)]
 
-    def bounded(row: dict, name: str, low: str, high: str) -> str:
-        if pd.isna(row[name]):
-            return "–"
-        return f"{row[name]:.1f}" + (f" ({row[low]:.1f} to {row[high]:.1f})" if row[low] < row[high] else "")
-
     rows = []
     for row in table.to_dict("records"):
         claim = "–" if pd.isna(row["claim_wa"]) else f"{row['claim_wa']:.2f} `{row['source']}`"
         cells = [model_name(row["model"], row["start"]), claim]
-        cells += [bounded(row, "random_wa", "random_wa_seed_min", "random_wa_seed_max")]
-        cells += ["–" if pd.isna(row["random_uar"]) else f"{row['random_uar']:.1f}"]
+        cells += [bounded(*(row[f"random_wa{end}"] for end in ("", "_seed_min", "_seed_max")))]
+        cells += [bounded(row["random_uar"])]
         for column in unseen.values():
-            bounds = ("low", "high") if column == "unseen_uar" else ("seed_min", "seed_max")
-            stem = column.removesuffix("_uar") + "_uar_"
-            cells.append(bounded(row, column, *(stem + bound for bound in bounds)))
+            ends = ("", "_low", "_high") if column == "unseen_uar" else ("", "_seed_min", "_seed_max")
+            cells.append(bounded(*(row[column + end] for end in ends)))
         rows.append(cells)
-    constant_wa = table.constant_wa.iloc[0]
-    constant = ["–" if pd.isna(constant_wa) else f"{constant_wa:.1f}"]
-    constant += [f"{table.constant_uar.iloc[0]:.1f}"] * (1 + len(unseen))
+    constant = [bounded(table.constant_wa.iloc[0])] + [bounded(table.constant_uar.iloc[0])] * (1 + len(unseen))
     return pd.DataFrame([*rows, ["*constant answer*", "–", *constant]], columns=head)
 
 
@@ -592,11 +622,7 @@ def text_markdown(text: pd.DataFrame, *, n_words: int = 1) -> str:
 
 def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """Scores of one corpus as text: per cent, one decimal, plain names; UAR with its interval and what that draws."""
-    uar = [
-        f"{row.uar:.1f}"
-        + (f" ({row.uar_low:.1f} to {row.uar_high:.1f}, {row.interval_over}s)" if row.interval_over else "")
-        for row in table.replace({"interval_over": {np.nan: None}}).itertuples()
-    ]
+    uar = list(map(bounded, table.uar, table.uar_low, table.uar_high, table.interval_over))
     columns = {"model": list(map(model_name, table.model, table.start)), "tested on": table.protocol.map(PLAIN)}
     columns |= {"clips": table.utterances, "seeds": table.seeds, "UAR (95 % interval, over)": uar}
     return pd.DataFrame(
@@ -606,18 +632,12 @@ def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
 
 def augmentations_readable(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `augmentations`, of one corpus, as text: per cent, one decimal, plain names."""
-
-    def bounded(row, name: str, low: str, high: str) -> str:
-        if np.isnan(row[name]):
-            return "–"
-        return f"{row[name]:.1f}" + ("" if np.isnan(row[low]) else f" ({row[low]:.1f} to {row[high]:.1f})")
-
     rows = table.to_dict("records")
     columns = {"classifier": [f"{model_name(row['model'])} on {features_name(row['features'])}" for row in rows]}
     columns |= {"training rows changed by": [AUGMENTATIONS[row["recipe"]] for row in rows]}
-    columns |= {"UAR (95 %)": [bounded(row, "uar", "uar_low", "uar_high") for row in rows]}
-    columns |= {"rare emotions": ["–" if np.isnan(row["rare_uar"]) else f"{row['rare_uar']:.1f}" for row in rows]}
-    columns |= {"gain in points (95 %)": [bounded(row, "gain", "gain_low", "gain_high") for row in rows]}
+    columns |= {"UAR (95 %)": list(map(bounded, table.uar, table.uar_low, table.uar_high))}
+    columns |= {"rare emotions": list(map(bounded, table.rare_uar))}
+    columns |= {"gain in points (95 %)": list(map(bounded, table.gain, table.gain_low, table.gain_high))}
     chance = ["–" if np.isnan(row["p_holm"]) else f"{100 * row['p_holm']:.1f} %" for row in rows]
     return pd.DataFrame(columns | {"by chance": chance})
 
@@ -642,48 +662,13 @@ def published_readable(table: pd.DataFrame) -> pd.DataFrame:
     columns |= {"published, pre-trained": [printed(row, "large") for row in rows]}
     columns |= {"here": [model_name(row["model"], row["start"], row["features"]) for row in rows]}
     columns |= {"trained on": [title(row["train_corpora"]) for row in rows], "seeds": [row["seeds"] for row in rows]}
-    bounds = [f"{row['uar_low']:.1f} to {row['uar_high']:.1f}, {row['interval_over']}s" for row in rows]
-    columns |= {"UAR (95 %, over)": [f"{row['uar']:.1f} ({bound})" for row, bound in zip(rows, bounds, strict=True)]}
+    columns |= {"UAR (95 %, over)": list(map(bounded, table.uar, table.uar_low, table.uar_high, table.interval_over))}
     return pd.DataFrame(columns)
 
 
-def save_table(table: pd.DataFrame, path: Path, *, decimals: int = 2, text: pd.DataFrame | None = None) -> None:
-    """Write a table as CSV and, where `serlib.plots.paper` is set, as LaTeX with the rules of booktabs there.
-
-    Parameters
-    ----------
-    table : DataFrame
-    path : Path
-        With suffix ``.csv``.
-    decimals : int
-        Of numbers that are no counts, in the CSV; LaTeX has one, and plain names.
-    text : DataFrame, optional
-        What LaTeX shows in place of the table, such as from `readable`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False, float_format=f"%.{decimals}f")
-    if not plots.paper:
-        return
-    plain = (
-        table.copy()
-        if text is None
-        else text.replace({r"[`*]": ""}, regex=True).rename(columns=lambda c: c.replace("`", ""))
-    )
-    if {"model", "start"} <= set(plain):
-        plain["model"] = list(map(model_name, plain.model, plain.start))
-    for name, words in {
-        "protocol": PLAIN,
-        "features": {f: features_name(f) for f in plain.get("features", [])},
-    }.items():
-        if name in plain:
-            plain[name] = plain[name].replace(words)
-    plain = plain.drop(columns="start", errors="ignore").rename(columns=lambda name: str(name).replace("_", " "))
-    long = [plain[name].astype(str).str.len().max() > 30 for name in plain]
-    tex = plots.paper / "tables" / f"{path.stem}.tex"
-    tex.parent.mkdir(parents=True, exist_ok=True)
-    style = plain.style.hide(axis="index").format(precision=1, na_rep="--", escape="latex")
-    style = style.format_index(escape="latex", axis="columns")
-    tex.write_text(style.to_latex(hrules=True, column_format="".join("p{4cm}" if wide else "l" for wide in long)))
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: *a, b and c*."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def trained(predictions: pd.DataFrame) -> list[tuple[str, str]]:
@@ -700,7 +685,7 @@ def label(corpus: str, sample: str = "all", protocol: str | None = None) -> str:
 def title(corpus: str, sample: str = "all", protocol: str | None = None) -> str:
     """The same in words, for headings: *RAVDESS and SAVEE, 600 clips an emotion, random split*."""
     names = [plain_name(name) for name in corpus.split("+")]
-    told = [" and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))]
+    told = [listed(names)]
     for count, kind in re.findall(r"(\d+)_(in_all|each)", sample):
         told.append(f"{int(count):,} clips" + (" an emotion" if kind == "each" else ""))
     return ", ".join([*told, *([PLAIN[protocol]] if protocol else [])])
@@ -730,24 +715,18 @@ def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
     table = predictions.query("part == 'test' and role == 'result' and start in ['pretrained', 'scratch']")
     rows = []
     for key, part in table.groupby(on, sort=True):
-        starts = [part[part.start == start] for start in ("pretrained", "scratch")]
-        clips = [set(zip(one.seed, one.utterance, strict=True)) for one in starts]
-        if not all(clips):
+        starts = [part[part.start == start].set_index(ANSWER) for start in ("pretrained", "scratch")]
+        if not all(map(len, starts)):
             continue
-        if clips[0] != clips[1] or any(one.duplicated(["seed", "utterance"]).any() for one in starts):
+        clips = [one.index for one in starts]
+        if len(clips[0].symmetric_difference(clips[1])) or not all(index.is_unique for index in clips):
             raise ValueError(f"{key}: the two starts were not tested on the same clips, each once")
-
-        def gain(counts):
-            return 100 * (metrics.uar(counts[..., 0, :, :]) - metrics.uar(counts[..., 1, :, :]))
-
-        unit, columns = _interval_over(part)
+        told = _difference(*_shared(*starts))
         by_seed, _ = confusions(part, "seed", "start")  # pretrained, scratch: in the order of the alphabet
-        whole, gains = 100 * metrics.uar(by_seed.sum(axis=0)), gain(by_seed)
-        low = high = np.nan
-        if unit:
-            low, high = metrics.interval(confusions(part, columns, "seed", "start")[0], gain, seeds=True)
-        found = {"seeds": part.seed.nunique(), "uar_pretrained": whole[0], "uar_scratch": whole[1]}
-        found |= {"gain": whole[0] - whole[1], "gain_low": low, "gain_high": high, "interval_over": unit}
+        whole, each = 100 * metrics.uar(by_seed.sum(axis=0)), 100 * metrics.uar(by_seed)
+        gains = each[:, 0] - each[:, 1]
+        found = {"seeds": len(gains), "uar_pretrained": whole[0], "uar_scratch": whole[1], "gain": told["difference"]}
+        found |= {"gain_low": told["low"], "gain_high": told["high"], "interval_over": told["over"]}
         found |= {"gain_seed_min": gains.min(), "gain_seed_max": gains.max()}
         rows.append(dict(zip(on, key, strict=True)) | found)
     found_columns = ["seeds", "uar_pretrained", "uar_scratch", "gain", "gain_low", "gain_high", "interval_over"]

@@ -7,9 +7,7 @@ from serlib import claims, corpora, scoring, sources
 
 
 def write(folder, **tables):
-    """A folder of claims: the official counts and the given tables, each (rows, what tables.csv says)."""
-    counts = (claims.FOLDER / "corpus_counts.csv").read_text()
-    (folder / "corpus_counts.csv").write_text(counts)
+    """A folder of claims: the given tables, each (rows, what tables.csv says)."""
     listed = {"source": "paper", "where": "Table 1", "corpora": "tess"}
     listed |= dict.fromkeys(("test_share", "per_emotion", "wa"))
     table = pd.DataFrame([listed | told | {"table": name} for name, (_, told) in tables.items()])

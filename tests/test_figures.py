@@ -153,3 +153,26 @@ def test_a_row_for_every_way_to_train():
     fig = figures.published(scoring.published(recognised()))
     rows = [tick.get_text() for tick in fig.axes[0].get_yticklabels()]
     assert rows == ["TESS: CNN\ntrained on it alone", "TESS: stronger recogniser\ntrained on RAVDESS and TESS"]
+
+
+def test_tables_for_a_paper_have_plain_names(tmp_path, monkeypatch):
+    table = scoring.scores(some(), ["model", "start", "protocol"])
+    figures.save_table(table, tmp_path / "out" / "scores.csv")
+    assert pd.read_csv(tmp_path / "out" / "scores.csv").shape == table.shape and not (tmp_path / "paper").exists()
+    monkeypatch.setattr(figures.plots, "paper", tmp_path / "paper")
+    figures.save_table(table.assign(note="50 % & more"), tmp_path / "out" / "scores.csv")
+    tex = (tmp_path / "paper" / "tables" / "scores.tex").read_text()
+    assert tex.count("\\toprule") == tex.count("\\midrule") == tex.count("\\bottomrule") == 1
+    assert "CNN & unseen speakers" in tex and r"50 \% \& more" in tex and "speaker_independent" not in tex
+
+
+def test_many_models_share_marks_and_none_is_left_out():
+    models = list(scoring.MODELS)[:9]
+    both = [some().assign(model=model, features=fed) for model in models for fed in ("log_mel", "mfcc")]
+    fig = figures.fed(scoring.fed(pd.concat(both)))
+    assert len(fig.legends[0].get_texts()) == len(models)
+
+
+def test_without_texts_no_interval_is_named():
+    fig, _ = figures.protocols(some().assign(text=None))
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["random split", "unseen speakers"]

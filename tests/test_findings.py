@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from answers import pooled, rows, some
 
-from serlib import findings
+from serlib import findings, scoring
 
 
 def test_update_readme(tmp_path):
@@ -87,6 +87,14 @@ def test_an_abstract_says_what_it_can():
     assert findings.abstract(some().query("protocol == 'random'").assign(train_corpora="a")).startswith("No model was")
     with pytest.raises(LookupError):
         findings.pool_claim(some())
+    with pytest.raises(LookupError, match="nothing calibrated"):
+        findings.calibration(some().assign(model="cnn_lstm"))
+
+
+def test_a_fault_is_not_taken_for_a_missing_run(monkeypatch):
+    monkeypatch.setattr(scoring, "STARTS", {})
+    with pytest.raises(KeyError):
+        findings.abstract(some())
 
 
 def test_the_recogniser_stands_beside_who_learned_from_one_woman():

@@ -75,6 +75,7 @@ def test_what_cannot_change_a_number_does_not_change_the_hash(same):
         {"sources": SOURCES.replace("size = 1", "size = 2")},
         {"splits": SPLITS.replace("quiet(x)", "quiet(2)")},
         {"audio": AUDIO + "\n\nprint('a side effect')\n"},
+        {"audio": AUDIO + "\n\nfor rate in range(3):\n    print(rate)\n"},
         {"cells": [*CELLS, "y = audio.other(x)"]},
     ],
 )
@@ -99,6 +100,10 @@ def test_a_name_that_is_only_bound_is_no_use_of_the_module_of_that_name():
 def test_faults_are_named():
     with pytest.raises(ValueError, match=r"audio\.py cannot be parsed"):
         code_hash(audio="def")
+    with pytest.raises(ValueError, match=r"audio\.py: what a star imports cannot be followed"):
+        code_hash(audio="from serlib.sources import *")
+    with pytest.raises(ValueError, match=r"audio\.py: `import serlib\.…` cannot be followed"):
+        code_hash(audio="import serlib.sources")
     with pytest.raises(ValueError, match=r"no notebook other\.ipynb"):
         provenance.code_hash("other", {})
 

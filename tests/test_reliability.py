@@ -56,6 +56,8 @@ def test_groups_have_an_order():
     speakers["age"] = [70, 45, 20] * 3
     tested = pd.concat([rows("speaker_independent", f"S{k}", 5, 5) for k in range(9)])
     assert reliability.groups(tested, speakers).group.tolist() == ["under 30", "30 to 49", "50 and over"]
+    speakers = speakers.assign(age=np.nan, gender=["other", "male", "female"] * 3)
+    assert reliability.groups(tested, speakers).group.tolist() == ["female", "male", "other"]
 
 
 def test_every_committed_speaker_is_known():
