@@ -10,13 +10,13 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 .PHONY: report book figures paper stale test benchmark lab extras demo lint lock clean
 
 report book: $(READY)  ## run the notebooks of a profile (PROFILE=smoke|demo|full) and bind them into a book
-	$(BIN)/snakemake --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
+	$(BIN)/snakemake --quiet host reason --config profile=$(PROFILE) --cores $(CORES) --show-failed-logs --rerun-incomplete $(SNAKEMAKE)
 
 figures: $(READY)  ## redraw every committed table and figure from data/predictions, without corpora or training
-	$(BIN)/snakemake figures --cores 1 --force --rerun-incomplete
+	$(BIN)/snakemake figures --quiet host reason --cores 1 --force --rerun-incomplete
 
 paper: $(READY)  ## for authors: every figure as PDF for one and two columns, tables as LaTeX, the report for print, in build/paper
-	$(BIN)/snakemake paper --cores 1 --force --rerun-incomplete
+	$(BIN)/snakemake paper --quiet host reason --cores 1 --force --rerun-incomplete
 
 stale: $(READY)  ## list committed runs that the code or report.yaml would no longer give
 	@$(BIN)/serlib stale
