@@ -17,20 +17,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from serlib import claims, metrics, plots
-from serlib.plots import BLUE, GREY, RED
+from serlib.plots import BLUE, GREY, METHODS, RED
 from serlib.sources import plain_name
 
 MOST_SPEAKERS = 6  # more boxes side by side cannot be read
 
-#: Plain names of what explains a network; the last two never meet it.
-METHODS = {
-    "grad_cam": "Grad-CAM",
-    "grad_cam_plus_plus": "Grad-CAM++",
-    "score_cam": "Score-CAM",
-    "smooth_grad": "SmoothGrad",
-    "random": "noise",
-    "energy": "energy",
-}
 FAITHFULNESS = {  # measure -> plain name, and how to read it
     "insertion": ("insertion", "high is good"),
     "deletion": ("deletion", "low is good"),

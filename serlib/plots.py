@@ -25,6 +25,15 @@ COLOURS = {
     "sadness": "#88CCEE",
     "surprise": "#AA4499",
 }
+#: Plain names of what explains a network; the last two never meet it.
+METHODS = {
+    "grad_cam": "Grad-CAM",
+    "grad_cam_plus_plus": "Grad-CAM++",
+    "score_cam": "Score-CAM",
+    "smooth_grad": "SmoothGrad",
+    "random": "noise",
+    "energy": "energy",
+}
 MOST_STEPS = 150  # of a line over time
 BLUE, RED, GREY = "#332288", "#CC6677", "#888888"  # of lines, bars and marks of no single emotion
 CYCLE = tuple(COLOURS.values())  # of classes that are no emotions
@@ -166,7 +175,7 @@ def explanations(
         bar = fig.colorbar(glow, ax=axes[1], label="relevance (share of maximum)")
         bar.add_lines([0.5], [LINES[0][0]], [1.4])
         axes[0].set_title(title, loc="left", parse_math=False)  # a file's name may hold $ signs
-        axes[1].set_title(method, loc="right", parse_math=False)
+        axes[1].set_title(METHODS.get(method, method.replace("_", " ")), loc="right", parse_math=False)
         for ax in axes:
             ax.label_outer()
     return fig

@@ -148,7 +148,7 @@ def test_explanations_have_a_row_a_recording_and_labelled_colour_bars():
     fig = plots.explanations(maps - 50, maps, np.arange(6) * 0.02, titles, hertz=np.linspace(100, 7000, 8))
     panels, bars = fig.axes[:4], fig.axes[4:]
     assert [ax.get_title(loc="left") for ax in panels[::2]] == titles
-    assert [ax.get_title(loc="right") for ax in panels[1::2]] == ["grad_cam"] * 2
+    assert [ax.get_title(loc="right") for ax in panels[1::2]] == ["Grad-CAM"] * 2
     assert [ax.get_ylabel() for ax in bars] == ["level (dB re maximum)", "relevance (share of maximum)"] * 2
     assert [text.get_text() for text in panels[3].texts] == ["the map is zero"] and not panels[1].texts
 
