@@ -23,7 +23,6 @@ PLANNED = [r for r in runs.plan(PROFILE) if not r.where_found or set(r.parameter
 RUNS = {f"{run.notebook}/{run.name}": run for run in PLANNED}
 LONG = [name for name, run in RUNS.items() if run.minutes > statistics.median(run.minutes for run in PLANNED)]
 ANALYSES = runs.analyses()
-READ = {"corpora", "metrics", "records", "runs", "sources", "trust"}  # modules that the analyses use beside `DOWNSTREAM`
 LISTING = functools.cache(corpora.listing_hash)
 CODE = functools.cache(functools.partial(provenance.code_hash, texts=provenance.sources()))
 PAPERMILL = f"{shlex.quote(sys.executable)} -m papermill --cwd notebooks --no-progress-bar"
@@ -114,7 +113,7 @@ rule report:
     input:
         f"{BUILD}/collected",
         Path("notebooks").glob("*.ipynb"),
-        [f"serlib/{module}.py" for module in sorted(provenance.DOWNSTREAM | READ)],
+        Path("serlib").glob("*.py"),
         [path for folder in ("claims", "benchmarks", "splits") for path in Path(f"data/{folder}").glob("*.csv")],
         "data/listeners.csv",
         "README.md",

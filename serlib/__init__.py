@@ -33,7 +33,7 @@
 ``predict``       a saved run -> the emotion of any recording, over time
 ``litert``        the same without TensorFlow
 ``audit``         leaks, looked for in what runs recorded
-``figures``       tables of scores drawn
+``figures``       tables of scores drawn and written
 ``measured``      what runs measured beyond predictions, drawn
 ``demo``          a page that hears you
 ``pages``         executed notebooks as a book

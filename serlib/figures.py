@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ from serlib.scoring import (
 )
 
 PALETTE = (GREY, RED, BLUE, "#117733", "#DDAA33", "#88CCEE")  # of models, where several share a panel
+
+
+def _marks(colours: Sequence[str] = PALETTE) -> Iterator[tuple[str, str]]:
+    """Markers with colours, without end; with six colours 42 pairs pass before one comes again."""
+    return zip(itertools.cycle("sov^DXP"), itertools.cycle(colours), strict=False)
 
 
 def gap(table: pd.DataFrame) -> plt.Figure:
@@ -152,9 +158,7 @@ def by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
             ax.plot([100 / n_emotions[corpus]] * 2, [y - 0.4, y + 0.4], color="black", linestyle=":", linewidth=1)
         by_model = table.query("protocol == @protocol").groupby(["model", "start"], sort=False)
         shifts = np.linspace(0.25, -0.25, by_model.ngroups) if by_model.ngroups > 1 else [0]
-        for ((model, start), part), shift, marker, colour in zip(
-            by_model, shifts, itertools.cycle("sov^DX"), itertools.cycle(PALETTE), strict=False
-        ):
+        for ((model, start), part), shift, (marker, colour) in zip(by_model, shifts, _marks(), strict=False):
             rows = part.corpus.map(corpora.index) + shift
             ax.scatter(part.uar, rows, s=40, marker=marker, color=colour, label=model_name(model, start), zorder=3)
         if len(heard):
@@ -242,8 +246,7 @@ def fed(table: pd.DataFrame) -> plt.Figure:
     fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.8 + 0.45 * len(kinds)), squeeze=False)
     shifts = np.linspace(-0.25, 0.25, len(models)) if len(models) > 1 else [0]
     for ax, protocol in zip(axes[0], protocols, strict=True):
-        marks = zip(itertools.cycle("sov^DX"), itertools.cycle(PALETTE), strict=False)
-        for model, shift, (marker, colour) in zip(models, shifts, marks, strict=False):
+        for model, shift, (marker, colour) in zip(models, shifts, _marks(), strict=False):
             part = table[(table.protocol == protocol) & (table.model == model)]
             rows = part.features.map(kinds.index) + shift
             ax.hlines(rows, part.uar_seed_min, part.uar_seed_max, color=colour, linewidth=1)
@@ -305,9 +308,9 @@ def augmentations(table: pd.DataFrame) -> plt.Figure:
     fig, axes = plt.subplots(1, len(panels), figsize=(1 + 4.4 * len(panels), height), squeeze=False, sharex=True)
     for ax, ((model, fed), part) in zip(axes[0], panels, strict=True):
         changed = part[part.recipe != "none"].reset_index(drop=True)
-        ax.hlines(changed.index, changed.gain_low, changed.gain_high, color=PALETTE[2], linewidth=1.5)
+        ax.hlines(changed.index, changed.gain_low, changed.gain_high, color=BLUE, linewidth=1.5)
         for sure, rows in changed.groupby(changed.p_holm < 0.05):
-            ax.plot(rows.gain, rows.index, "o", color=PALETTE[2], markerfacecolor=PALETTE[2] if sure else "white")
+            ax.plot(rows.gain, rows.index, "o", color=BLUE, markerfacecolor=BLUE if sure else "white")
         ax.axvline(0, color="black", linestyle=":", linewidth=1)
         ax.set_yticks(changed.index, [AUGMENTATIONS[recipe] for recipe in changed.recipe])
         plain = part[part.recipe == "none"].uar.iloc[0]
@@ -329,11 +332,9 @@ def ideas(table: pd.DataFrame) -> plt.Figure:
     fig, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=True)
     for ax, (corpus, part) in zip(axes[0], panels, strict=True):
         place = part.idea.map(list(dict.fromkeys(table.idea)).index)
-        ax.hlines(place, part.low, part.high, color=PALETTE[2], linewidth=1.5)
+        ax.hlines(place, part.low, part.high, color=BLUE, linewidth=1.5)
         for sure, rows in part.groupby(part.p_holm < 0.05):
-            ax.plot(
-                rows.worth, place[rows.index], "o", color=PALETTE[2], markerfacecolor=PALETTE[2] if sure else "white"
-            )
+            ax.plot(rows.worth, place[rows.index], "o", color=BLUE, markerfacecolor=BLUE if sure else "white")
         ax.axvline(0, color="black", linestyle=":", linewidth=1)
         ax.set(title=f"{title(str(corpus))}\ncomplete: {part.complete.iloc[0]:.1f} %", xlabel="worth (points of UAR)")
     axes[0, 0].set_yticks(range(table.idea.nunique()), [IDEAS[idea] for idea in dict.fromkeys(table.idea)])
@@ -382,7 +383,7 @@ def robustness(table: pd.DataFrame) -> plt.Figure:
             part = part[part.disturbance.isin([kind, "clean"])]
             place = part.amount.map(at).fillna(0).sort_values()
             k = models.index(model)
-            style: dict[str, Any] = {"color": PALETTE[(2 + k) % len(PALETTE)], "marker": "osD^vX"[k % 6]}
+            style: dict[str, Any] = {"color": PALETTE[(2 + k) % len(PALETTE)], "marker": "osD^vXP"[k % 7]}
             if recipe == "noise":
                 style |= {"linestyle": "--", "markerfacecolor": "white"}
             told = ", noisy copies in training" if recipe == "noise" else ""
@@ -506,8 +507,7 @@ def groups(table: pd.DataFrame) -> plt.Figure:
         of = table[table.by == kind]
         names = list(dict.fromkeys(of.group))
         shifts = np.linspace(-0.2, 0.2, len(names))
-        marks = zip(itertools.cycle("osv^DX"), itertools.cycle((BLUE, RED, *PALETTE[3:])), strict=False)
-        for name, shift, (marker, colour) in zip(names, shifts, marks, strict=False):
+        for name, shift, (marker, colour) in zip(names, shifts, _marks((BLUE, RED, *PALETTE[3:])), strict=False):
             part = of[of.group == name]
             rows = np.array([models.index(pair) for pair in zip(part.model, part.start, strict=True)]) + shift
             reach = [part.uar - part.uar_low, part.uar_high - part.uar]
@@ -532,7 +532,7 @@ def save_table(table: pd.DataFrame, path: Path, *, decimals: int = 2, text: pd.D
     decimals : int
         Of numbers that are no counts, in the CSV; LaTeX has one, and plain names.
     text : DataFrame, optional
-        What LaTeX shows in place of the table, such as from `readable`.
+        What LaTeX shows in place of the table, such as from `serlib.scoring.readable`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format=f"%.{decimals}f")

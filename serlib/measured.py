@@ -209,7 +209,7 @@ def drawn_over(clips: pd.DataFrame) -> pd.Series:
     group, over which there is no interval."""
     if clips.speaker.nunique() >= 3:
         return clips.speaker
-    return clips.text if clips.text.notna().all() else pd.Series("", clips.index)
+    return clips.text if clips.text.notna().all() else pd.Series("", clips.index, name="text")
 
 
 def acoustics(table: pd.DataFrame) -> Figure:

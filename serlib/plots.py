@@ -55,7 +55,7 @@ STYLE: dict = {
 
 
 COLUMNS = {"one_column": 3.5, "two_columns": 7.16}  # inches, as journals of two columns have them
-paper: Path | None = None  #: a folder where `save` also writes PDFs, and `serlib.scoring.save_table` LaTeX, if set
+paper: Path | None = None  #: a folder where `save` also writes PDFs, and `serlib.figures.save_table` LaTeX, if set
 
 
 def use_style() -> None:

@@ -33,7 +33,7 @@ class _Module:
     imported : dict of str to (module, name or None)
         Of serlib alone; anywhere in the module, functions included. No name: the module itself.
     effects : list of ast.AST
-        Statements that define nothing: they take place whenever the module is imported.
+        Statements that take place whenever the module is imported, and may define names too.
     """
 
     definitions: dict[str, list[ast.AST]] = field(default_factory=dict)
@@ -103,23 +103,23 @@ def _module(text: str, name: str) -> _Module:
         raise ValueError(f"{name} cannot be parsed: {error}") from error
     found = _Module()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "serlib":
+        if isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError(f"{name}: a relative import cannot be followed; write `from serlib import …`")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "serlib":
             inner = (node.module or "").partition(".")[2]
             for alias in node.names:
                 if alias.name == "*":
                     raise ValueError(f"{name}: what a star imports cannot be followed")
                 found.imported[alias.asname or alias.name] = (inner, alias.name) if inner else (alias.name, None)
-        elif isinstance(node, ast.Import):
-            if any(a.name[:7] == "serlib." and not a.asname for a in node.names):
-                raise ValueError(f"{name}: `import serlib.…` cannot be followed; write `from serlib import …`")
-            found.imported |= {a.asname: (a.name[7:], None) for a in node.names if a.asname and a.name[:7] == "serlib."}
+        elif isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "serlib" for alias in node.names):
+            raise ValueError(f"{name}: `import serlib…` cannot be followed; write `from serlib import …`")
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node) or _is_for_types(node):
             continue
         names = list(_defined(node))
         for defined in names:
             found.definitions.setdefault(defined, []).append(node)
-        if not names or isinstance(node, ast.For | ast.While | ast.With):
+        if not names or isinstance(node, ast.For | ast.While | ast.With | ast.If | ast.Try):
             found.effects.append(node)
     return found
 

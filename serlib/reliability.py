@@ -30,7 +30,7 @@ def calibrated(predictions: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns `ON`, seed, corpus, speaker, right, p (probability of the answer given), p_cooled and temperature.
     """
-    chosen = predictions.query(f"{scoring.RESULT} and part in ['validation', 'test']")
+    chosen = predictions.query(f"{scoring.RESULTS_OF_ANY_PART} and part in ['validation', 'test']")
     tables = []
     for _, run in chosen.groupby([*ON, *FIT], sort=False):
         validation, test = (run[run.part == part] for part in ("validation", "test"))

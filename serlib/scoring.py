@@ -107,8 +107,8 @@ SCORES = ["seeds", "utterances", "uar", "uar_low", "uar_high", "interval_over", 
 SCORES += ["wa", "wa_seed_min", "wa_seed_max", "macro_precision", "macro_f1", "constant_wa"]
 ANSWER = ["seed", "corpus", "utterance"]  # what a model has one answer about
 AUGMENTED = "notebook == '16_augmentation' and part == 'test' and role == 'ablation'"
-RESULT = "role == 'result' and task == 'emotion' and label_share == 1"
-RESULTS = f"part == 'test' and {RESULT}"  # what is compared
+RESULTS_OF_ANY_PART = "role == 'result' and task == 'emotion' and label_share == 1"
+RESULTS = f"part == 'test' and {RESULTS_OF_ANY_PART}"  # what is compared
 FED = "part == 'test' and role in ['result', 'ablation'] and task == 'emotion' and label_share == 1"
 FED += " and recipe == 'default' and condition == 'clean'"  # results, and the same models fed with other features
 
@@ -237,12 +237,14 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
     Returns
     -------
     DataFrame
-        A row a model, in the order of the course; of several claims about one the highest.
+        A row a model, in the order of the course; of several claims about one the highest. constant_wa is the same in
+        all rows, of the test clips of a model with most seeds.
     """
     on = ["model", "start"]
     chosen = predictions.query(RESULTS).query("sample == @sample and train_corpora == @corpus")
     claimed = claims.systems().query("corpus == @corpus and sample == @sample and task == 'emotion'")
-    claimed = claimed.sort_values("wa", na_position="first").drop_duplicates(on, keep="last").set_index(on)
+    claimed = claimed.sort_values("wa", na_position="first", kind="stable")
+    claimed = claimed.drop_duplicates(on, keep="last").set_index(on)
     random = scores(chosen.query("protocol == 'random'"), on).set_index(on)
     models = chosen[on].drop_duplicates().sort_values(on, key=course_order)
     table = pd.DataFrame(index=pd.MultiIndex.from_frame(models))
@@ -260,7 +262,8 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
         name = speaker if home == corpus else f"{home} {speaker}"  # of a pool
         for column in ("uar", "uar_seed_min", "uar_seed_max"):
             table[f"unseen_{name}_{column}"] = of_speaker[column]
-    table["constant_wa"] = random.sort_values("seeds").constant_wa.tail(1).max()  # missing without `random`
+    most = random.sort_values("seeds", kind="stable").tail(1)  # none where nothing was run under `random`
+    table["constant_wa"] = most.constant_wa.max()
     table["constant_uar"] = 100 / chosen.emotion.nunique()
     return table.reset_index()
 
@@ -283,6 +286,7 @@ def by_emotion(predictions: pd.DataFrame) -> pd.DataFrame:
     tables = []
     for key, part in predictions.query(RESULTS).groupby(on, sort=False):
         table = metrics.per_class(*confusions(part)).reset_index().rename(columns={"support": "clips"})
+        table = table.fillna({"precision": 0})  # of an emotion that was never answered, as in `scores`
         table[["precision", "recall", "f1"]] *= 100
         tables.append(table.assign(**dict(zip(on, key, strict=True))))
     columns = [*on, "emotion", "clips", "precision", "recall", "f1"]
@@ -578,12 +582,18 @@ def unseen_columns(table: pd.DataFrame) -> dict[str, str]:
     return {"unseen speakers": "unseen_uar"}
 
 
-def bounded(value: float, low: float = np.nan, high: float = np.nan, over: str | None = None) -> str:
-    """A number with its bounds and what these draw, such as *52.4 (39.7 to 65.1, speakers)*; a dash where it is
-    missing, no bounds where these are missing or equal."""
+def bounded(value: float, low: float = np.nan, high: float = np.nan, over: str | None = None, *, sign: str = "") -> str:
+    """A number with its bounds and what these draw, such as *52.4 (39.7 to 65.1, speakers)*.
+
+    A dash where it is missing; no bounds where these are missing, or print the same and draw nothing. `sign` may be
+    ``+``.
+    """
     if pd.isna(value):
         return "–"
-    return f"{value:.1f}" + (f" ({low:.1f} to {high:.1f}{f', {over}s' if over else ''})" if low < high else "")
+    told, bounds = f"{value:{sign}.1f}", (f"{low:.1f}", f"{high:.1f}")
+    if pd.isna(low) or (bounds[0] == bounds[1] and not over):
+        return told
+    return f"{told} ({' to '.join(bounds)}{f', {over}s' if over else ''})"
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -644,7 +654,7 @@ def augmentations_readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def ideas_readable(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `ideas`, of one training set, as text: a row an idea, a column a corpus, points of UAR."""
-    told = [f"{row.worth:+.1f} ({row.low:.1f} to {row.high:.1f})" for row in table.itertuples()]
+    told = [bounded(row.worth, row.low, row.high, sign="+") for row in table.itertuples()]
     wide = table.assign(told=told, corpus=table.corpus.map(title))
     wide = wide.pivot_table(index="idea", columns="corpus", values="told", aggfunc="first", sort=False)
     return wide.rename(index=IDEAS).rename_axis(index="what is taken away", columns=None).reset_index()
@@ -719,7 +729,7 @@ def label_shares(predictions: pd.DataFrame) -> pd.DataFrame:
         if not all(map(len, starts)):
             continue
         clips = [one.index for one in starts]
-        if len(clips[0].symmetric_difference(clips[1])) or not all(index.is_unique for index in clips):
+        if set(clips[0]) != set(clips[1]) or not all(index.is_unique for index in clips):
             raise ValueError(f"{key}: the two starts were not tested on the same clips, each once")
         told = _difference(*_shared(*starts))
         by_seed, _ = confusions(part, "seed", "start")  # pretrained, scratch: in the order of the alphabet

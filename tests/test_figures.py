@@ -170,7 +170,8 @@ def test_many_models_share_marks_and_none_is_left_out():
     models = list(scoring.MODELS)[:9]
     both = [some().assign(model=model, features=fed) for model in models for fed in ("log_mel", "mfcc")]
     fig = figures.fed(scoring.fed(pd.concat(both)))
-    assert len(fig.legends[0].get_texts()) == len(models)
+    marks = {(line.get_marker(), line.get_color()) for line in fig.axes[0].lines}
+    assert len(fig.legends[0].get_texts()) == len(marks) == len(models)
 
 
 def test_without_texts_no_interval_is_named():

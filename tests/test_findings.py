@@ -67,7 +67,7 @@ def test_leaks_are_counted_on_the_ladder():
     honest = rows("random", "S0", 14, 6).assign(recipe="copies", **told)
     told = findings.ladder(pd.concat([first, honest]))
     assert "at most 90.0 % there" in told and "of which 20.0 points are those leaks; it reaches the 81 %" in told
-    with pytest.raises(LookupError):
+    with pytest.raises(findings.NotRun):
         findings.ladder(honest)
 
 
@@ -85,9 +85,9 @@ def test_an_abstract_says_what_it_can():
     assert told.startswith("Under a random split of mini, the 1 models") and "UAR of 60.0" in told
     assert "TESS" in findings.abstract(some()) and "pool" not in findings.abstract(some())
     assert findings.abstract(some().query("protocol == 'random'").assign(train_corpora="a")).startswith("No model was")
-    with pytest.raises(LookupError):
+    with pytest.raises(findings.NotRun):
         findings.pool_claim(some())
-    with pytest.raises(LookupError, match="nothing calibrated"):
+    with pytest.raises(findings.NotRun, match="nothing calibrated"):
         findings.calibration(some().assign(model="cnn_lstm"))
 
 
@@ -103,7 +103,7 @@ def test_the_recogniser_stands_beside_who_learned_from_one_woman():
     pooled = pd.concat([rows("speaker_independent", name, 16, 4, **ours) for name in ("OAF", "YAF")])
     told = findings.recogniser(pd.concat([alone, pooled]))
     assert "UAR of 80.0 (" in told and "the other woman alone got 60.0" in told
-    with pytest.raises(LookupError):
+    with pytest.raises(findings.NotRun):
         findings.recogniser_random(pooled)
     for right, verdict in ((17, "which is above"), (16, "which is not above")):
         known = findings.recogniser_random(pd.concat([rows("random", "OAF", right, 20 - right, **ours), pooled]))
@@ -111,5 +111,5 @@ def test_the_recogniser_stands_beside_who_learned_from_one_woman():
         assert "all 40 clips" in known and "names 80.0 % (one seed)" in known
     table = findings.published(pd.concat([alone, pooled])).strip().splitlines()
     assert len(table) == 4 and table[1].count("---:") == 2 and "80.0" in table[3]
-    with pytest.raises(LookupError):
+    with pytest.raises(findings.NotRun):
         findings.published(alone)

@@ -20,6 +20,7 @@ def test_intervals_draw_speakers_where_there_are_three():
     two = clips(6, 2)
     assert measured.drawn_over(two).tolist() == ["w0", "w0", "w1", "w1", "w2", "w2"]
     unknown = measured.drawn_over(two.assign(text=None))
+    assert unknown.name == "text"
     assert np.isnan(metrics.mean_interval(np.arange(6.0), unknown)).all()
 
 

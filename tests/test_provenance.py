@@ -76,6 +76,7 @@ def test_what_cannot_change_a_number_does_not_change_the_hash(same):
         {"splits": SPLITS.replace("quiet(x)", "quiet(2)")},
         {"audio": AUDIO + "\n\nprint('a side effect')\n"},
         {"audio": AUDIO + "\n\nfor rate in range(3):\n    print(rate)\n"},
+        {"audio": AUDIO + "\n\nif RATE:\n    name = 1\n    print(name)\n"},
         {"cells": [*CELLS, "y = audio.other(x)"]},
     ],
 )
@@ -102,8 +103,9 @@ def test_faults_are_named():
         code_hash(audio="def")
     with pytest.raises(ValueError, match=r"audio\.py: what a star imports cannot be followed"):
         code_hash(audio="from serlib.sources import *")
-    with pytest.raises(ValueError, match=r"audio\.py: `import serlib\.…` cannot be followed"):
-        code_hash(audio="import serlib.sources")
+    for other in ("import serlib", "import serlib.sources", "import serlib.sources as s", "from . import sources"):
+        with pytest.raises(ValueError, match=r"audio\.py: .* cannot be followed; write `from serlib import …`"):
+            code_hash(audio=other)
     with pytest.raises(ValueError, match=r"no notebook other\.ipynb"):
         provenance.code_hash("other", {})
 
