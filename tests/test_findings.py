@@ -106,9 +106,10 @@ def test_the_recogniser_stands_beside_who_learned_from_one_woman():
     with pytest.raises(findings.NotRun):
         findings.recogniser_random(pooled)
     for right, verdict in ((17, "which is above"), (16, "which is not above")):
-        known = findings.recogniser_random(pd.concat([rows("random", "OAF", right, 20 - right, **ours), pooled]))
-        assert f"{5 * right:.1f} % of the test clips" in known and f"{verdict} the 81 %" in known
-        assert "all 40 clips" in known and "names 80.0 % (one seed)" in known
+        known = [rows("random", "OAF", n, 20 - n, sample=on, **ours) for n, on in ((right, "600_each"), (12, "all"))]
+        told = findings.recogniser_random(pd.concat([*known, pooled]))
+        assert f"{5 * right:.1f} % of the test clips" in told and f"{verdict} the 81 %" in told
+        assert "Of all 40 clips it names 60.0 % (one seed)" in told and "unseen speakers 80.0 % (one seed)" in told
     table = findings.published(pd.concat([alone, pooled])).strip().splitlines()
     assert len(table) == 4 and table[1].count("---:") == 2 and "80.0" in table[3]
     with pytest.raises(findings.NotRun):
