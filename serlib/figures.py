@@ -357,7 +357,8 @@ def published(table: pd.DataFrame) -> plt.Figure:
         colour, text = (BLUE, "here, the recogniser of notebook 18") if ours else (GREY, "here, best before")
         ax.hlines(rows.index, rows.uar_low, rows.uar_high, color=colour, linewidth=2)
         ax.plot(rows.uar, rows.index, "o", color=colour, label=text, zorder=3)
-    on = ["it alone" if row.train_corpora == row.corpus else title(row.train_corpora) for row in table.itertuples()]
+    corpora = map(title, table.train_corpora, table["sample"])
+    on = ["it alone" if own else name for own, name in zip(table.train_corpora == table.corpus, corpora, strict=True)]
     who = [f"{title(row.corpus)}: {model_name(row.model, row.start, row.features)}" for row in table.itertuples()]
     how = [f"{name}\ntrained on {corpora}" for name, corpora in zip(who, on, strict=True)]
     ax.set_yticks(table.index, how, fontsize="small")

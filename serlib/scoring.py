@@ -488,18 +488,18 @@ def published(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each way to train: columns corpus (of the test clips), train_corpora, model, then `SCORES`, small and
-        large (the published UAR in per cent: hand-crafted features or small networks, and large networks pre-trained on
-        other speech), small_by and large_by (model and source). Of ours, the stronger recogniser of notebook 18, the
-        `ensemble` of its seeds, where there are several (seeds then counts its networks), and the best of the other
-        models, whatever they were fed, that were tested on all clips of the corpus; features is empty for a model that
-        was fed one kind only.
+        A row for each way to train: columns corpus (of the test clips), train_corpora, sample, model, then `SCORES`,
+        small and large (the published UAR in per cent: hand-crafted features or small networks, and large networks
+        pre-trained on other speech), small_by and large_by (model and source). Of ours, the stronger recogniser of
+        notebook 18, the `ensemble` of its seeds, where there are several (seeds then counts its networks), and the best
+        of the other models, whatever they were fed or trained on, that were tested on all clips of the corpus; features
+        is empty for a model that was fed one kind only.
     """
     printed = claims.published().sort_values("uar").groupby(["corpus", "kind"], sort=False).last()
-    tested = predictions.query(f"{FED} and protocol == 'speaker_independent' and sample == 'all'")
+    tested = predictions.query(f"{FED} and protocol == 'speaker_independent'")
     several = tested.groupby("model").features.transform("nunique") > 1
     tested = tested.assign(features=tested.features.where(several, ""))
-    on = ["train_corpora", "model", "start", "features"]
+    on = ["train_corpora", "sample", "model", "start", "features"]
     columns = ["corpus", *on, *SCORES, "small", "small_by", "large", "large_by"]
     tables = [pd.DataFrame(columns=columns)]
     for corpus in [name for name in printed.index.unique("corpus") if name in set(tested.corpus)]:
@@ -671,7 +671,8 @@ def published_readable(table: pd.DataFrame) -> pd.DataFrame:
     columns |= {"published, small": [printed(row, "small") for row in rows]}
     columns |= {"published, pre-trained": [printed(row, "large") for row in rows]}
     columns |= {"here": [model_name(row["model"], row["start"], row["features"]) for row in rows]}
-    columns |= {"trained on": [title(row["train_corpora"]) for row in rows], "seeds": [row["seeds"] for row in rows]}
+    columns |= {"trained on": [title(row["train_corpora"], row["sample"]) for row in rows]}
+    columns |= {"seeds": table.seeds.tolist()}
     columns |= {"UAR (95 %, over)": list(map(bounded, table.uar, table.uar_low, table.uar_high, table.interval_over))}
     return pd.DataFrame(columns)
 

@@ -344,6 +344,9 @@ def test_published_numbers_stand_beside_ours():
     other = recognised().query("model == 'cnn'").assign(features="chroma", role="ablation")
     better = scoring.published(pd.concat([recognised(), other.assign(predicted=other.emotion)]))
     assert scoring.published_readable(better)["here"].tolist() == ["CNN, chroma", "stronger recogniser"]
+    sample = other.assign(predicted=other.emotion, features="log_mel", role="result", sample="600_each")
+    of_sample = scoring.published_readable(scoring.published(pd.concat([recognised(), sample])))
+    assert of_sample["trained on"].tolist() == ["TESS, 600 clips an emotion", "RAVDESS and TESS"]
     assert scoring.published(some().query("protocol == 'random'")).empty
 
 
