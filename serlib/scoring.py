@@ -585,15 +585,12 @@ def unseen_columns(table: pd.DataFrame) -> dict[str, str]:
 def bounded(value: float, low: float = np.nan, high: float = np.nan, over: str | None = None, *, sign: str = "") -> str:
     """A number with its bounds and what these draw, such as *52.4 (39.7 to 65.1, speakers)*.
 
-    A dash where it is missing; no bounds where these are missing, or print the same and draw nothing. `sign` may be
-    ``+``.
+    A dash where it is missing; no bounds where these are missing. `sign` may be ``+``.
     """
     if pd.isna(value):
         return "–"
-    told, bounds = f"{value:{sign}.1f}", (f"{low:.1f}", f"{high:.1f}")
-    if pd.isna(low) or (bounds[0] == bounds[1] and not over):
-        return told
-    return f"{told} ({' to '.join(bounds)}{f', {over}s' if over else ''})"
+    told = f"{value:{sign}.1f}"
+    return told if pd.isna(low) else f"{told} ({low:.1f} to {high:.1f}{f', {over}s' if over else ''})"
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -604,15 +601,18 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     unseen = unseen_columns(table)
     head = ["model", "paper's claim (WA)", "`random`: WA", "`random`: UAR", *(f"{name}: UAR" for name in unseen)]
 
+    def ranged(row: dict, column: str, *ends: str) -> str:
+        low, high = (row[column + end] for end in ends)
+        return bounded(row[column], *((low, high) if f"{low:.1f}" != f"{high:.1f}" else ()))
+
     rows = []
     for row in table.to_dict("records"):
         claim = "–" if pd.isna(row["claim_wa"]) else f"{row['claim_wa']:.2f} `{row['source']}`"
         cells = [model_name(row["model"], row["start"]), claim]
-        cells += [bounded(*(row[f"random_wa{end}"] for end in ("", "_seed_min", "_seed_max")))]
-        cells += [bounded(row["random_uar"])]
+        cells += [ranged(row, "random_wa", "_seed_min", "_seed_max"), bounded(row["random_uar"])]
         for column in unseen.values():
-            ends = ("", "_low", "_high") if column == "unseen_uar" else ("", "_seed_min", "_seed_max")
-            cells.append(bounded(*(row[column + end] for end in ends)))
+            ends = ("_low", "_high") if column == "unseen_uar" else ("_seed_min", "_seed_max")
+            cells.append(ranged(row, column, *ends))
         rows.append(cells)
     constant = [bounded(table.constant_wa.iloc[0])] + [bounded(table.constant_uar.iloc[0])] * (1 + len(unseen))
     return pd.DataFrame([*rows, ["*constant answer*", "–", *constant]], columns=head)

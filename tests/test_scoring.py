@@ -309,7 +309,7 @@ def test_nearly_as_many_clips_are_not_rare():
 def test_the_table_of_augmentations_as_text():
     text = scoring.augmentations_readable(scoring.augmentations(augmented()))
     assert text["training rows changed by"].tolist() == ["nothing", "a noisy copy of each clip", "SpecAugment"]
-    assert text["gain in points (95 %)"].tolist()[::2] == ["–", "50.0"]
+    assert text["gain in points (95 %)"].tolist()[::2] == ["–", "50.0 (50.0 to 50.0)"]
     assert (text["rare emotions"] == "–").all() and text["by chance"].str.endswith("%").tolist() == [False, True, True]
 
 
@@ -322,7 +322,7 @@ def test_what_an_idea_is_worth_corpus_by_corpus():
     assert (table.p_holm < 0.05).tolist() == [True, False] * 2
     text = scoring.ideas_readable(table)
     assert text["what is taken away"].tolist() == ["bands and stretches of time masked", "mixup"]
-    assert text["TESS"].tolist() == ["+50.0", "+0.0"]
+    assert text["TESS"].tolist() == ["+50.0 (50.0 to 50.0)", "+0.0 (0.0 to 0.0)"]
     assert scoring.ideas(some()).empty
 
 
