@@ -342,6 +342,33 @@ def ideas(table: pd.DataFrame) -> plt.Figure:
     return fig
 
 
+def each_corpus(table: pd.DataFrame) -> plt.Figure:
+    """UAR of the same models on every corpus, known voices, unseen ones and from other corpora; a panel a corpus.
+
+    `table` is from `scoring.each_corpus`. Lines are 95 % intervals, a black tick is the constant answer.
+    """
+    panels = list(table.groupby("corpus", sort=True))
+    models = list(table[["model", "start"]].drop_duplicates().itertuples(index=False, name=None))
+    protocols = protocols_of(table)
+    shifts = np.linspace(-0.25, 0.25, len(protocols)) if len(protocols) > 1 else [0]
+    size = (2 + 2.5 * len(panels), 1.7 + 0.55 * len(models))
+    fig, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharex=True, sharey=True)
+    for ax, (corpus, part) in zip(axes[0], panels, strict=True):
+        place = pd.Series(list(zip(part.model, part.start, strict=True)), part.index).map(models.index)
+        for protocol, shift, (marker, colour) in zip(protocols, shifts, _marks((BLUE, RED, "#DDAA33")), strict=False):
+            rows = part[part.protocol == protocol]
+            y = place[rows.index] + shift
+            ax.plot(rows.constant_uar, y, "|", color="black", markersize=9, label="constant answer")
+            ax.hlines(y, rows.uar_low, rows.uar_high, color=colour, linewidth=1.5)
+            ax.plot(rows.uar, y, marker, color=colour, markersize=5, label=PLAIN[protocol], zorder=3)
+        ax.set(title=title(str(corpus)), xlabel="UAR (%)", xlim=(0, 102))
+    axes[0, 0].set_yticks(range(len(models)), [model_name(*pair) for pair in models])
+    axes[0, 0].set_ylim(len(models) - 0.5, -0.5)
+    handles = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    return fig
+
+
 def published(table: pd.DataFrame) -> plt.Figure:
     """UAR on unseen speakers here (dots with intervals) and as published (ticks), a row a corpus and way to train.
 

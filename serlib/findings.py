@@ -38,7 +38,7 @@ def _score(predictions: pd.DataFrame, *on: str, **others) -> pd.Series:
 
 def _interval(score: pd.Series, name: str = "uar") -> str:
     """Such as *48.6 to 59.0, 95 % over speakers, 1 seed*."""
-    seeds = _seeds(score.seeds)
+    seeds = scoring.seeds(score.seeds)
     if pd.isna(score[f"{name}_low"]):
         return seeds
     return f"{score[f'{name}_low']:.1f} to {score[f'{name}_high']:.1f}, 95 % over {score.interval_over}s, {seeds}"
@@ -53,7 +53,7 @@ def gap(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> str:
     best = unseen.loc[unseen.uar.idxmax()]
     return (
         f"Under a random split of {scoring.title(corpus, sample)}, the {len(random)} models name the emotion of "
-        f"{random.wa.min():.1f} to {random.wa.max():.1f} % of the test clips ({_seeds(random.seeds)}). On "
+        f"{random.wa.min():.1f} to {random.wa.max():.1f} % of the test clips ({scoring.seeds(random.seeds)}). On "
         f"speakers that they have not heard the best of them is {scoring.model_name(best.model, best.start)}, with a "
         f"UAR of {best.uar:.1f} ({_interval(best)}; {best.utterances:,} clips). The worst keeps {unseen.uar.min():.1f}."
     )
@@ -62,13 +62,7 @@ def gap(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> str:
 def _spread(score: pd.Series) -> str:
     """Lowest and highest seed in WA, such as *71.6 to 73.1 over 3 seeds*."""
     bounds = f"{score.wa_seed_min:.1f} to {score.wa_seed_max:.1f} over " if score.seeds > 1 else ""
-    return bounds + _seeds(score.seeds)
-
-
-def _seeds(n: int | pd.Series) -> str:
-    """Such as *one seed*; of several models, *3 to 5 seeds*."""
-    least, most = np.min(n), np.max(n)
-    return f"{least} to {most} seeds" if least < most else "one seed" if most == 1 else f"{most} seeds"
+    return bounds + scoring.seeds(score.seeds)
 
 
 def claimed(predictions: pd.DataFrame) -> str:
@@ -98,7 +92,7 @@ def seed_spread(predictions: pd.DataFrame) -> str:
     (model, start, speaker), most = spread.idxmax(), spread.max()
     return (
         f"The seed alone moves a model's UAR on one unseen woman of TESS by up to {most:.0f} points "
-        f"({scoring.model_name(model, start)} on {speaker}, {_seeds(by.size()[spread.idxmax()])})."
+        f"({scoring.model_name(model, start)} on {speaker}, {scoring.seeds(by.size()[spread.idxmax()])})."
     )
 
 
@@ -136,8 +130,8 @@ def ladder(predictions: pd.DataFrame) -> str:
     claim = _claim_of_the_pool()
     return (
         "The recipe of many public notebooks, copies of each clip made before the split and the test rows picking the "
-        f"checkpoint, gives at most {best.wa:.1f} % there ({scoring.model_name(best.model)}, {_seeds(best.seeds)}), of "
-        f"which {best.wa - honest.wa:.1f} points are those leaks; it "
+        f"checkpoint, gives at most {best.wa:.1f} % there ({scoring.model_name(best.model)}, "
+        f"{scoring.seeds(best.seeds)}), of which {best.wa - honest.wa:.1f} points are those leaks; it "
         f"{'reaches' if best.wa >= claim else 'does not reach'} the {claim:g} %."
     )
 
@@ -172,8 +166,8 @@ def pool_corpora(predictions: pd.DataFrame) -> str:
     elsewhere = tested[tested.corpus != "ravdess"]
     calm = int((elsewhere.predicted == "calm").sum())
     return (
-        f"And it knows the corpora: of {len(elsewhere):,} test clips in {_seeds(tested.seed.nunique())} that are not "
-        f"from RAVDESS, the only corpus with calm, it calls {calm or 'none'} calm."
+        f"And it knows the corpora: of {len(elsewhere):,} test clips in {scoring.seeds(tested.seed.nunique())} that "
+        f"are not from RAVDESS, the only corpus with calm, it calls {calm or 'none'} calm."
     )
 
 
@@ -189,9 +183,9 @@ def other_pools(predictions: pd.DataFrame) -> str:
     (claim,) = claims.systems().query("corpus == 'ravdess+savee' and model == 'cnn_lstm'").wa
     return (
         f"On all {whole_unseen.utterances:,} clips of the pool the network gets {whole.wa:.1f} % under a random split "
-        f"({_seeds(whole.seeds)}) and a UAR of {whole_unseen.uar:.1f} on unseen speakers ({_interval(whole_unseen)}). "
-        f"The 2-D CNN-LSTM on RAVDESS and SAVEE, quoted at {claim:g} %, gets {pair.wa:.1f} ({_seeds(pair.seeds)}) and "
-        f"{pair_unseen.uar:.1f} ({_interval(pair_unseen)})."
+        f"({scoring.seeds(whole.seeds)}) and a UAR of {whole_unseen.uar:.1f} on unseen speakers "
+        f"({_interval(whole_unseen)}). The 2-D CNN-LSTM on RAVDESS and SAVEE, quoted at {claim:g} %, gets {pair.wa:.1f}"
+        f" ({scoring.seeds(pair.seeds)}) and {pair_unseen.uar:.1f} ({_interval(pair_unseen)})."
     )
 
 
@@ -225,7 +219,7 @@ def calibration(predictions: pd.DataFrame) -> str:
         row = table.loc[on]
         told.append(
             f"on {where} it is {row.confidence:.0f} % sure and {row.wa:.0f} % right, and a temperature from validation "
-            f"clips leaves it {row.confidence_cooled:.0f} % sure ({_seeds(row.seeds)})"
+            f"clips leaves it {row.confidence_cooled:.0f} % sure ({scoring.seeds(row.seeds)})"
         )
     return f"How sure the CNN-LSTM is about unseen speakers, and how often right: {'; '.join(told)}."
 
@@ -291,6 +285,15 @@ def published(predictions: pd.DataFrame) -> str:
     return f"\n{scoring.text_markdown(scoring.published_readable(scoring.published(predictions)), n_words=5)}\n"
 
 
+def each_corpus(predictions: pd.DataFrame) -> str:
+    """The table of what three kinds of models get on every corpus, alone and from the others, as Markdown."""
+    table = scoring.each_corpus(predictions)
+    table = table[table.model.isin(["cnn_lstm", "random_forest", "tuned_logistic_regression"])]
+    if table.empty:
+        raise NotRun("no model was asked about another corpus")
+    return f"\n{scoring.text_markdown(scoring.each_corpus_readable(table), n_words=2)}\n"
+
+
 FINDINGS: dict[str, Callable[[pd.DataFrame], str]] = {
     "tess_claims": claimed,
     "tess_gap": lambda predictions: gap(predictions, "tess"),
@@ -301,6 +304,7 @@ FINDINGS: dict[str, Callable[[pd.DataFrame], str]] = {
     "pool_unseen": pool_unseen,
     "pool_corpora": pool_corpora,
     "other_pools": other_pools,
+    "each_corpus": each_corpus,
     "calibration": calibration,
     "gender": gender,
     "listeners": listeners,

@@ -477,6 +477,31 @@ def ideas(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).rename(columns={"difference": "worth"})
 
 
+def each_corpus(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The same models on every corpus by itself, and on each when training had nothing of it.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        Columns corpus (of the test clips), model, start, protocol, constant_uar, then `SCORES`. Under `cross_corpus` a
+        model has learned from all clips of the other corpora, under the other protocols from this one alone; models
+        that were never asked about another corpus are left out.
+    """
+    tested = predictions.query(f"{RESULTS} and sample == 'all'")
+    crossed = tested[tested.protocol == "cross_corpus"]
+    alone = tested[(tested.train_corpora == tested.corpus) & tested.corpus.isin(crossed.corpus)]
+    chosen = pd.concat([alone, crossed]).merge(crossed[["model", "start"]].drop_duplicates())
+    on = ["corpus", "model", "start", "protocol"]
+    constant = 100 / chosen.groupby(["corpus", "protocol"]).emotion.nunique().rename("constant_uar")
+    table = scores(chosen, on).join(constant, on=["corpus", "protocol"])
+    return table[[*on, "constant_uar", *SCORES]].sort_values("corpus", kind="stable", ignore_index=True)
+
+
 def published(predictions: pd.DataFrame) -> pd.DataFrame:
     """The best published UAR on unseen speakers of each corpus (`serlib.claims.published`), and ours beside it.
 
@@ -660,6 +685,22 @@ def ideas_readable(table: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(index=IDEAS).rename_axis(index="what is taken away", columns=None).reset_index()
 
 
+def each_corpus_readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `each_corpus` as text: a row a corpus and model, a column a protocol, UAR with its interval."""
+    names = [PLAIN[protocol] for protocol in protocols_of(table)]
+    told = map(bounded, table.uar, table.uar_low, table.uar_high, table.interval_over)
+    cells = table.assign(told=[", ".join(both) for both in zip(told, table.seeds.map(seeds), strict=True)])
+    cells = cells.assign(model=list(map(model_name, table.model, table.start)))
+    constant = table.drop_duplicates(["corpus", "protocol"]).assign(model="*constant answer*")
+    constant = constant.assign(told=constant.constant_uar.map(bounded))
+    cells = pd.concat([cells, constant]).assign(protocol=lambda rows: rows.protocol.map(PLAIN))
+    wide = cells.pivot_table(index=["corpus", "model"], columns="protocol", values="told", aggfunc="first", sort=False)
+    wide = wide.fillna("–")[names].reset_index().sort_values("corpus", kind="stable")
+    clips = table.groupby("corpus").utterances.max()
+    where = [f"{title(corpus)}, {clips[corpus]:,} clips" for corpus in wide.corpus]
+    return wide.assign(corpus=where).rename(columns={"corpus": "tested on"}).rename_axis(columns=None)
+
+
 def published_readable(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `published` as text: per cent, one decimal, plain names."""
     rows = table.to_dict("records")
@@ -680,6 +721,12 @@ def published_readable(table: pd.DataFrame) -> pd.DataFrame:
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence: *a, b and c*."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def seeds(n: int | pd.Series) -> str:
+    """In a sentence, such as *one seed*; of several models, *3 to 5 seeds*."""
+    least, most = np.min(n), np.max(n)
+    return f"{least} to {most} seeds" if least < most else "one seed" if most == 1 else f"{most} seeds"
 
 
 def trained(predictions: pd.DataFrame) -> list[tuple[str, str]]:

@@ -75,3 +75,16 @@ def recognised():
     half = [rows("speaker_independent", f"S{k}", 10, 10) for k in range(8)]
     fewer = rows("speaker_independent", "S0", 20, 0, model="cnn_lstm")
     return pd.concat([*right, *half, fewer], ignore_index=True)
+
+
+def crossed():
+    """A network on each of two corpora alone, and on each from the other; RAVDESS has an emotion that is not shared."""
+    known = rows("random", "A", 20, 0)
+    alone = [rows("speaker_independent", "A", 16, 4), rows("speaker_independent", "A", 16, 4, seed=2)]
+    other = rows("cross_corpus", "A", 12, 8, train_corpora="ravdess+tess")
+    tess = pd.concat([known, *alone, other])
+    ravdess = tess.query("seed == 1").assign(
+        corpus="ravdess", train_corpora=lambda t: t.train_corpora.replace("tess", "ravdess")
+    )
+    calm = rows("random", "A", 2, 0).assign(corpus="ravdess", train_corpora="ravdess", emotion="calm", predicted="calm")
+    return pd.concat([tess, ravdess, calm], ignore_index=True)

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from answers import augmented, ideas, pooled, recognised, some
+from answers import augmented, crossed, ideas, pooled, recognised, some
 
 from serlib import figures, scoring
 
@@ -153,6 +153,16 @@ def test_a_row_for_every_way_to_train():
     fig = figures.published(scoring.published(recognised()))
     rows = [tick.get_text() for tick in fig.axes[0].get_yticklabels()]
     assert rows == ["TESS: CNN\ntrained on it alone", "TESS: stronger recogniser\ntrained on RAVDESS and TESS"]
+
+
+def test_a_panel_for_every_corpus_alone_and_from_the_others():
+    fig = figures.each_corpus(scoring.each_corpus(crossed()))
+    assert [ax.get_title() for ax in fig.axes] == ["RAVDESS", "TESS"]
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["CNN"]
+    marks = {line.get_label(): list(line.get_xdata()) for line in fig.axes[1].lines}
+    assert marks == {"constant answer": [50], "random split": [100], "unseen speakers": [80], "another corpus": [60]}
+    told = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert sorted(told) == ["another corpus", "constant answer", "random split", "unseen speakers"]
 
 
 def test_tables_for_a_paper_have_plain_names(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from answers import augmented, ideas, pooled, recognised, rows, some
+from answers import augmented, crossed, ideas, pooled, recognised, rows, some
 
 from serlib import audit, claims, scoring, splits
 
@@ -348,6 +348,27 @@ def test_published_numbers_stand_beside_ours():
     of_sample = scoring.published_readable(scoring.published(pd.concat([recognised(), sample])))
     assert of_sample["trained on"].tolist() == ["TESS, 600 clips an emotion", "RAVDESS and TESS"]
     assert scoring.published(some().query("protocol == 'random'")).empty
+
+
+def test_every_corpus_alone_and_from_the_others():
+    never = rows("speaker_independent", "A", 20, 0, model="vit")
+    sample = rows("speaker_independent", "A", 20, 0, sample="600_each", seed=3)
+    pooled = rows("speaker_independent", "A", 20, 0, train_corpora="ravdess+tess", seed=3)
+    table = scoring.each_corpus(pd.concat([crossed(), never, sample, pooled]))
+    assert set(table.model) == {"cnn"}, "who was never asked about another corpus is left out"
+    of = table.set_index(["corpus", "protocol"])
+    assert of.uar["tess"].tolist() == [100, 80, 60] and of.seeds["tess"].tolist() == [1, 2, 1]
+    assert of.constant_uar["tess"].tolist() == [50] * 3, "of its own emotions"
+    np.testing.assert_allclose(of.constant_uar["ravdess"], [100 / 3, 50, 50])
+    text = scoring.each_corpus_readable(table)
+    assert text["tested on"].tolist() == ["RAVDESS, 20 clips"] * 2 + ["TESS, 20 clips"] * 2
+    assert text.model.tolist() == ["CNN", "*constant answer*"] * 2
+    assert list(text)[2:] == ["random split", "unseen speakers", "another corpus"]
+    assert text["unseen speakers"].iloc[2].startswith("80.0 (") and text["unseen speakers"].iloc[2].endswith(
+        ", 2 seeds"
+    )
+    assert text["random split"].tolist()[1::2] == ["33.3", "50.0"]
+    assert scoring.each_corpus(some()).empty
 
 
 def test_seeds_that_answer_together():
