@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -143,9 +144,10 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
         Folders written by `serlib.records.write_run`.
     predictions_dir, figures_dir : Path
         Receive ``<notebook>_<kind>.parquet`` and ``runs.csv``, in place of all parquet files there, and
-        ``<notebook>/<picture>``. What a run itself draws shows single recordings, which are not ours to publish unless
-        they are of the synthetic corpus: other pictures stay with the run. Their names say corpus, sample and, where
-        it matters, protocol; of runs that differ in seed or fold alone, the first by name gives the picture.
+        ``<notebook>/<picture>``. Of training rows the answers are kept, without probabilities. What a run itself draws
+        shows single recordings, which are not ours to publish unless they are of the synthetic corpus: other pictures
+        stay with the run. Their names say corpus, sample and, where it matters, protocol; of runs that differ in seed
+        or fold alone, the first by name gives the picture.
 
     Raises
     ------
@@ -180,6 +182,9 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
         gathered = pd.concat(parts, ignore_index=True)
         if name.endswith("_membership"):  # what is alike beside what is alike makes a file less than half as large
             gathered = gathered.drop_duplicates().sort_values(["corpus", "utterance"], kind="stable")
+        if name.endswith("_predictions"):  # what a model finds probable on its own training rows is half of the bytes
+            known = gathered.columns[gathered.columns.str.startswith("p_")]
+            gathered.loc[gathered.part == "train", known] = np.nan
         gathered.to_parquet(aside / f"{name}.parquet", compression="zstd", compression_level=19, index=False)
     pd.DataFrame(rows).to_csv(aside / "runs.csv", index=False)
     predictions_dir.mkdir(parents=True, exist_ok=True)

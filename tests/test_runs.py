@@ -41,6 +41,16 @@ def test_collect(folder):
     assert "commit abc" in runs.provenance_line(gathered)
 
 
+def test_of_training_rows_the_answers_are_kept_without_probabilities(folder):
+    path = folder / "runs" / "unseen" / "predictions.parquet"
+    own = pd.read_parquet(path)
+    own.assign(part="train").to_parquet(path)
+    gathered = records.read(collect(folder))
+    known = ["p_anger", "p_fear"]
+    assert gathered[known].isna().all(axis=1).equals(gathered.part == "train") and len(gathered) == 80
+    assert gathered.predicted[gathered.part == "train"].tolist() == own.predicted.tolist()
+
+
 def test_pictures_of_recordings_stay_with_the_run_unless_synthetic(folder):
     collect(folder)
     assert not (folder / "figures").exists()
