@@ -36,6 +36,12 @@ def _marks(colours: Sequence[str] = PALETTE) -> Iterator[tuple[str, str]]:
     return zip(itertools.cycle("sov^DXP"), itertools.cycle(colours), strict=False)
 
 
+def _legend(fig: plt.Figure, axes: np.ndarray) -> None:
+    """One legend below the panels: every name once, whichever of them has it."""
+    handles = {text: handle for ax in axes.flat for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+
+
 def gap(table: pd.DataFrame) -> plt.Figure:
     """UAR under `random` beside UAR on each unseen speaker and its range over seeds, and the paper's claim.
 
@@ -149,16 +155,21 @@ def by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     """
     table = scores(predictions, ["protocol", "model", "start", "corpus"])
     corpora = sorted(set(table.corpus), reverse=True)
-    n_emotions = predictions.groupby("corpus").emotion.nunique()
+    n_emotions = predictions.groupby(["protocol", "corpus"]).emotion.nunique()
+    models = table[["model", "start"]].drop_duplicates().itertuples(index=False, name=None)
+    marks = dict(zip(models, _marks(), strict=False))  # one for all panels
     heard = reliability.listeners().query("corpus in @corpora")
     protocols = protocols_of(table)
     fig, axes = plt.subplots(1, len(protocols), figsize=(4.5 * len(protocols), 1.6 + 0.5 * len(corpora)), squeeze=False)
     for ax, protocol in zip(axes[0], protocols, strict=True):
         for y, corpus in enumerate(corpora):
-            ax.plot([100 / n_emotions[corpus]] * 2, [y - 0.4, y + 0.4], color="black", linestyle=":", linewidth=1)
+            if (protocol, corpus) in n_emotions:
+                chance = 100 / n_emotions[protocol, corpus]
+                ax.plot([chance] * 2, [y - 0.4, y + 0.4], color="black", linestyle=":", linewidth=1)
         by_model = table.query("protocol == @protocol").groupby(["model", "start"], sort=False)
         shifts = np.linspace(0.25, -0.25, by_model.ngroups) if by_model.ngroups > 1 else [0]
-        for ((model, start), part), shift, (marker, colour) in zip(by_model, shifts, _marks(), strict=False):
+        for ((model, start), part), shift in zip(by_model, shifts, strict=True):
+            marker, colour = marks[model, start]
             rows = part.corpus.map(corpora.index) + shift
             ax.scatter(part.uar, rows, s=40, marker=marker, color=colour, label=model_name(model, start), zorder=3)
         if len(heard):
@@ -169,8 +180,7 @@ def by_corpus(predictions: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         ax.set_yticks(range(len(corpora)), [title(name) for name in corpora])
         ax.set(title=PLAIN[protocol], xlabel="UAR (%)", xlim=(0, 102), ylim=(-0.5, len(corpora) - 0.5))
         ax.label_outer()
-    handles = {text: handle for ax in axes[0] for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    _legend(fig, axes)
     return fig, table
 
 
@@ -248,13 +258,13 @@ def fed(table: pd.DataFrame) -> plt.Figure:
     for ax, protocol in zip(axes[0], protocols, strict=True):
         for model, shift, (marker, colour) in zip(models, shifts, _marks(), strict=False):
             part = table[(table.protocol == protocol) & (table.model == model)]
-            rows = part.features.map(kinds.index) + shift
+            rows = [kinds.index(kind) + shift for kind in part.features]  # none where it was not run
             ax.hlines(rows, part.uar_seed_min, part.uar_seed_max, color=colour, linewidth=1)
             ax.plot(part.uar, rows, marker, color=colour, label=model_name(model))
         ax.set_yticks(range(len(kinds)), [features_name(kind) for kind in kinds])
         ax.set(title=PLAIN[protocol], xlabel="UAR (%)", xlim=(0, 102), ylim=(len(kinds) - 0.5, -0.5))
         ax.label_outer()
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    _legend(fig, axes)
     return fig
 
 
@@ -364,8 +374,7 @@ def each_corpus(table: pd.DataFrame) -> plt.Figure:
         ax.set(title=title(str(corpus)), xlabel="UAR (%)", xlim=(0, 102))
     axes[0, 0].set_yticks(range(len(models)), [model_name(*pair) for pair in models])
     axes[0, 0].set_ylim(len(models) - 0.5, -0.5)
-    handles = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    _legend(fig, axes)
     return fig
 
 

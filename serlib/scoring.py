@@ -237,7 +237,8 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
     Returns
     -------
     DataFrame
-        A row a model, in the order of the course; of several claims about one the highest. constant_wa is the same in
+        A row a model, in the order of the course (of those asked under other protocols alone only where there is no
+        other); of several claims about one the highest. constant_wa is the same in
         all rows, of the test clips of a model with most seeds.
     """
     on = ["model", "start"]
@@ -246,7 +247,8 @@ def results(predictions: pd.DataFrame, corpus: str, sample: str = "all") -> pd.D
     claimed = claimed.sort_values("wa", na_position="first", kind="stable")
     claimed = claimed.drop_duplicates(on, keep="last").set_index(on)
     random = scores(chosen.query("protocol == 'random'"), on).set_index(on)
-    models = chosen[on].drop_duplicates().sort_values(on, key=course_order)
+    asked = chosen[chosen.protocol.isin(["random", "speaker_independent"])]
+    models = (asked if len(asked) else chosen)[on].drop_duplicates().sort_values(on, key=course_order)
     table = pd.DataFrame(index=pd.MultiIndex.from_frame(models))
     table["claim_wa"] = claimed.wa
     table["source"] = claimed.source
@@ -686,19 +688,28 @@ def ideas_readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def each_corpus_readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of `each_corpus` as text: a row a corpus and model, a column a protocol, UAR with its interval."""
-    names = [PLAIN[protocol] for protocol in protocols_of(table)]
-    told = map(bounded, table.uar, table.uar_low, table.uar_high, table.interval_over)
-    cells = table.assign(told=[", ".join(both) for both in zip(told, table.seeds.map(seeds), strict=True)])
+    """The table of `each_corpus` as text: a row a corpus and model, a column a protocol, UAR with its interval.
+
+    Seeds are named where there are several.
+    """
+    told = map(bounded, table.uar, table.uar_low, table.uar_high)
+    cells = table.assign(
+        told=[f"{cell}, {seeds(n)}" if n > 1 else cell for cell, n in zip(told, table.seeds, strict=True)]
+    )
     cells = cells.assign(model=list(map(model_name, table.model, table.start)))
     constant = table.drop_duplicates(["corpus", "protocol"]).assign(model="*constant answer*")
     constant = constant.assign(told=constant.constant_uar.map(bounded))
-    cells = pd.concat([cells, constant]).assign(protocol=lambda rows: rows.protocol.map(PLAIN))
-    wide = cells.pivot_table(index=["corpus", "model"], columns="protocol", values="told", aggfunc="first", sort=False)
-    wide = wide.fillna("–")[names].reset_index().sort_values("corpus", kind="stable")
-    clips = table.groupby("corpus").utterances.max()
-    where = [f"{title(corpus)}, {clips[corpus]:,} clips" for corpus in wide.corpus]
-    return wide.assign(corpus=where).rename(columns={"corpus": "tested on"}).rename_axis(columns=None)
+    wide = pd.concat([cells, constant]).pivot_table(
+        index=["corpus", "model"], columns="protocol", values="told", aggfunc="first", sort=False
+    )
+    wide = wide[protocols_of(table)].fillna("–").rename(columns=PLAIN).reset_index()
+    of_corpus = table.groupby("corpus").agg({"utterances": "max", "interval_over": "first"})
+    where = {
+        corpus: f"{title(corpus)}: {clips:,} clips" + (f", intervals over {unit}s" if isinstance(unit, str) else "")
+        for corpus, clips, unit in of_corpus.itertuples()
+    }
+    wide = wide.sort_values("corpus", kind="stable").assign(corpus=wide.corpus.map(where))
+    return wide.rename(columns={"corpus": "tested on"}).rename_axis(columns=None)
 
 
 def published_readable(table: pd.DataFrame) -> pd.DataFrame:

@@ -78,12 +78,15 @@ def test_every_test_utterance_is_predicted_once(predictions):
     key = [name for name in records.ABOUT if name not in ("notebook", "fold")]
     assert not test.duplicated([*key, "corpus", "utterance"]).any()
     counts = test.groupby(key).size().reset_index(name="n")
-    everybody = {"tess": 2800, "ravdess": 1440, "mini": 560, "ravdess+savee": 1920, POOL: 12_145}
+    everybody = {"tess": 2800, "ravdess": 1440, "savee": 480, "cremad": 7425, "mini": 560}
+    everybody |= {"ravdess+savee": 1920, POOL: 12_145}
     everybody[f"{POOL}_600_each"] = 7 * 600 + 192
     on = zip(counts.train_corpora, counts["sample"], strict=True)
     counts["everybody"] = [everybody[scoring.label(*trained)] for trained in on]
     whole = counts[counts.protocol == "speaker_independent"]
     assert (whole.n == whole.everybody).all()
+    crossed = counts[counts.protocol == "cross_corpus"]
+    assert (crossed.n == crossed.everybody - 192).all(), "without calm, which is RAVDESS's alone"
     part = counts[counts.protocol == "random"]
     # one more where both names of one sound are drawn (RAVDESS has a pair)
     assert (part.n - np.ceil(part.everybody / 5)).isin([0, 1]).all()

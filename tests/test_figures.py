@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from answers import augmented, crossed, ideas, pooled, recognised, some
+from answers import augmented, crossed, ideas, pooled, recognised, rows, some
 
 from serlib import figures, scoring
 
@@ -23,6 +23,17 @@ def test_a_pool_is_drawn_corpus_by_corpus():
     fig, table = figures.by_corpus(predictions)
     assert table.set_index("corpus").uar.to_dict() == {"a": 60, "b": 60}
     assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["b", "a"]
+
+
+def test_a_mark_is_of_one_model_in_all_panels_and_chance_of_the_emotions_asked_about():
+    pool = crossed()
+    known = pool.query("protocol == 'random'").assign(model="vit")
+    fig, _ = figures.by_corpus(pd.concat([known, pool.query("protocol == 'cross_corpus'")]))
+    vit, cnn = (ax.collections[0] for ax in fig.axes)
+    assert vit.get_label() == "ViT" and cnn.get_label() == "CNN"
+    assert vit.get_facecolor().tolist() != cnn.get_facecolor().tolist()
+    chance = [sorted(round(line.get_xdata()[0], 1) for line in ax.lines) for ax in fig.axes]
+    assert chance == [[33.3, 50.0], [50.0, 50.0]], "calm is of RAVDESS alone"
 
 
 def test_shares_are_ticks_in_per_cent():
@@ -153,6 +164,14 @@ def test_a_row_for_every_way_to_train():
     fig = figures.published(scoring.published(recognised()))
     rows = [tick.get_text() for tick in fig.axes[0].get_yticklabels()]
     assert rows == ["TESS: CNN\ntrained on it alone", "TESS: stronger recogniser\ntrained on RAVDESS and TESS"]
+
+
+def test_a_model_that_was_fed_several_kinds_under_one_protocol_alone_is_in_the_legend():
+    several = [rows("speaker_independent", "A", 10, 10, features=kind) for kind in ("log_mel", "chroma")]
+    known = [rows("random", "A", 20, 0, features=kind, model="lstm") for kind in ("log_mel", "chroma")]
+    fig = figures.fed(scoring.fed(pd.concat([*several, *known])))
+    assert [ax.get_title() for ax in fig.axes] == ["random split", "unseen speakers"]
+    assert sorted(text.get_text() for text in fig.legends[0].get_texts()) == ["CNN", "LSTM over frames"]
 
 
 def test_a_panel_for_every_corpus_alone_and_from_the_others():

@@ -102,6 +102,14 @@ def test_a_group_under_another_protocol_alone_has_a_row():
     )
 
 
+def test_who_was_asked_about_another_corpus_alone_is_not_in_the_results():
+    table = scoring.results(crossed().query("protocol != 'random' or corpus == 'tess'"), "tess")
+    assert table.model.tolist() == ["cnn"]
+    pool = crossed().query("train_corpora == 'ravdess+tess'")
+    both = pd.concat([pool, pool.assign(model="vit", protocol="random")])
+    assert scoring.results(both, "ravdess+tess").model.tolist() == ["vit"]
+
+
 def test_many_speakers_share_a_column_with_an_interval():
     table = scoring.results(pooled(), "a+b", "600_each")
     head, _, cnn, constant = scoring.markdown(table).splitlines()
@@ -361,12 +369,12 @@ def test_every_corpus_alone_and_from_the_others():
     assert of.constant_uar["tess"].tolist() == [50] * 3, "of its own emotions"
     np.testing.assert_allclose(of.constant_uar["ravdess"], [100 / 3, 50, 50])
     text = scoring.each_corpus_readable(table)
-    assert text["tested on"].tolist() == ["RAVDESS, 20 clips"] * 2 + ["TESS, 20 clips"] * 2
+    where = [f"{name}: 20 clips, intervals over texts" for name in ("RAVDESS", "TESS")]
+    assert text["tested on"].tolist() == [where[0]] * 2 + [where[1]] * 2
     assert text.model.tolist() == ["CNN", "*constant answer*"] * 2
     assert list(text)[2:] == ["random split", "unseen speakers", "another corpus"]
-    assert text["unseen speakers"].iloc[2].startswith("80.0 (") and text["unseen speakers"].iloc[2].endswith(
-        ", 2 seeds"
-    )
+    unseen, crossed_over = text["unseen speakers"].iloc[2], text["another corpus"].iloc[2]
+    assert unseen.startswith("80.0 (") and unseen.endswith("), 2 seeds") and crossed_over.endswith(")")
     assert text["random split"].tolist()[1::2] == ["33.3", "50.0"]
     assert scoring.each_corpus(some()).empty
 
