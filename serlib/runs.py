@@ -144,10 +144,11 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
         Folders written by `serlib.records.write_run`.
     predictions_dir, figures_dir : Path
         Receive ``<notebook>_<kind>.parquet`` and ``runs.csv``, in place of all parquet files there, and
-        ``<notebook>/<picture>``. Of training rows the answers are kept, without probabilities. What a run itself draws
-        shows single recordings, which are not ours to publish unless they are of the synthetic corpus: other pictures
-        stay with the run. Their names say corpus, sample and, where it matters, protocol; of runs that differ in seed
-        or fold alone, the first by name gives the picture.
+        ``<notebook>/<picture>``. Of training rows those under a random split are kept, which claims are held against,
+        and of these the answers, without probabilities. What a run itself draws shows single recordings, which are not
+        ours to publish unless they are of the synthetic corpus: other pictures stay with the run. Their names say
+        corpus, sample and, where it matters, protocol; of runs that differ in seed or fold alone, the first by name
+        gives the picture.
 
     Raises
     ------
@@ -182,9 +183,10 @@ def collect(runs: Sequence[Path], predictions_dir: Path, figures_dir: Path) -> N
         gathered = pd.concat(parts, ignore_index=True)
         if name.endswith("_membership"):  # what is alike beside what is alike makes a file less than half as large
             gathered = gathered.drop_duplicates().sort_values(["corpus", "utterance"], kind="stable")
-        if name.endswith("_predictions"):  # what a model finds probable on its own training rows is half of the bytes
-            known = gathered.columns[gathered.columns.str.startswith("p_")]
-            gathered.loc[gathered.part == "train", known] = np.nan
+        if name.endswith("_predictions"):  # training rows are most of the bytes, and say little
+            own = gathered.part == "train"
+            gathered.loc[own, gathered.columns[gathered.columns.str.startswith("p_")]] = np.nan
+            gathered = gathered[~own | (gathered.protocol == "random")]
         gathered.to_parquet(aside / f"{name}.parquet", compression="zstd", compression_level=19, index=False)
     pd.DataFrame(rows).to_csv(aside / "runs.csv", index=False)
     predictions_dir.mkdir(parents=True, exist_ok=True)

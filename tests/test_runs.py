@@ -41,14 +41,16 @@ def test_collect(folder):
     assert "commit abc" in runs.provenance_line(gathered)
 
 
-def test_of_training_rows_the_answers_are_kept_without_probabilities(folder):
-    path = folder / "runs" / "unseen" / "predictions.parquet"
-    own = pd.read_parquet(path)
-    own.assign(part="train").to_parquet(path)
+def test_of_training_rows_the_answers_under_a_random_split_are_kept(folder):
+    for name, part in (("random", "train"), ("unseen", "train")):
+        path = folder / "runs" / name / "predictions.parquet"
+        own = pd.read_parquet(path)
+        pd.concat([own, own.assign(part=part)]).to_parquet(path)
     gathered = records.read(collect(folder))
-    known = ["p_anger", "p_fear"]
-    assert gathered[known].isna().all(axis=1).equals(gathered.part == "train") and len(gathered) == 80
-    assert gathered.predicted[gathered.part == "train"].tolist() == own.predicted.tolist()
+    trained = gathered[gathered.part == "train"]
+    assert set(trained.protocol) == {"random"} and (gathered.part == "test").sum() == 80
+    assert trained[["p_anger", "p_fear"]].isna().all(axis=None) and trained.predicted.notna().all()
+    assert gathered[gathered.part == "test"][["p_anger", "p_fear"]].notna().all(axis=None)
 
 
 def test_pictures_of_recordings_stay_with_the_run_unless_synthetic(folder):
