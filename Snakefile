@@ -127,7 +127,7 @@ rule report:
         analyse(output.executed, log, PREDICTIONS, FIGURES)
         first = {run.notebook: Path(f"{BUILD}/runs/{name}/executed.ipynb") for name, run in reversed(RUNS.items())}
         pages.book(first | {path.stem: path for path in map(Path, output.executed)}, Path(output.page).parent)
-        report = Path(output.page).with_name("notebooks") / "19_report.html"
+        report = Path(output.page).with_name("notebooks") / "20_report.html"
         print(f"\nThe book: {output.page}\nThe report, its last chapter: {report}\nFigures: {FIGURES}/\n")
 
 
@@ -152,5 +152,5 @@ rule paper:
     run:
         analyse(output, log, "data/predictions", "build/paper/png", "-p paper_dir build/paper")
         pages.book({Path(path).stem: Path(path) for path in output}, Path("build/paper/pages"))
-        printed = pages.to_pdf(Path("build/paper/pages/notebooks/19_report.html"), Path("build/paper/report.pdf"))
+        printed = pages.to_pdf(Path("build/paper/pages/notebooks/20_report.html"), Path("build/paper/report.pdf"))
         print(f"\nFigures: build/paper/figures/*.pdf\nTables: build/paper/tables/*.tex\nThe report: {printed}\n")

@@ -137,7 +137,7 @@ def test_figures_with_data_have_all_three_files():
 def test_make_figures_restores_every_figure_that_has_data(tmp_path, monkeypatch):
     """What the report draws from the committed tables is what is committed, no more and no less, number for number."""
     folders = {"predictions_dir": "data/predictions", "figures_dir": str(tmp_path)}
-    execute("19_report", folders, tmp_path, monkeypatch)
+    execute("20_report", folders, tmp_path, monkeypatch)
     committed = {path.relative_to(REPOSITORY / "figures"): path for path in (REPOSITORY / "figures").rglob("*.csv")}
     drawn = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*.csv")}
     assert set(drawn) == set(committed)

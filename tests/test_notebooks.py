@@ -38,12 +38,12 @@ def test_report_runs_on_what_the_runs_left(tmp_path, monkeypatch):
     execute(run.notebook, run.parameters | {"out_dir": str(tmp_path / "run")}, tmp_path, monkeypatch)
     runs.collect([tmp_path / "run"], tmp_path / "predictions", tmp_path / "figures")
     folders = {"predictions_dir": str(tmp_path / "predictions"), "figures_dir": str(tmp_path / "figures")}
-    execute("19_report", folders, tmp_path, monkeypatch)
-    book = pages.book({"19_report": tmp_path / "executed.ipynb"}, tmp_path / "book").parent
-    page = (book / "notebooks" / "19_report.html").read_text()
+    execute("20_report", folders, tmp_path, monkeypatch)
+    book = pages.book({"20_report": tmp_path / "executed.ipynb"}, tmp_path / "book").parent
+    page = (book / "notebooks" / "20_report.html").read_text()
     assert "random forest" in page
     assert page.count("<img alt=") > 5 and "UAR (%)" in re.search(r'<img alt="([^"]+)"', page)[1]
-    assert (tmp_path / "figures" / "19_report" / "gap_mini_140_in_all.svg").is_file()
+    assert (tmp_path / "figures" / "20_report" / "gap_mini_140_in_all.svg").is_file()
     drawn = tmp_path / "figures" / run.notebook / "importance_mini_140_in_all_speaker_independent.csv"
     assert {"functional", "impurity", "seed"} <= set(pd.read_csv(drawn))
 

@@ -42,13 +42,13 @@ def test_for_a_paper_there_are_pdfs_of_two_widths(figure, tmp_path, monkeypatch)
     monkeypatch.setattr(plots, "paper", tmp_path / "paper")
     figure.set_size_inches(10, 4)
     figure.suptitle("in words", fontsize=6)
-    plots.save(figure, tmp_path / "19_report" / "line", pd.DataFrame({"x": [0, 1]}))
+    plots.save(figure, tmp_path / "20_report" / "line", pd.DataFrame({"x": [0, 1]}))
     for name, width in plots.COLUMNS.items():
-        pdf = (tmp_path / "paper" / "figures" / f"19_report_line_{name}.pdf").read_bytes()
+        pdf = (tmp_path / "paper" / "figures" / f"20_report_line_{name}.pdf").read_bytes()
         left, _, right, _ = map(float, re.search(rb"/MediaBox \[([^\]]+)\]", pdf)[1].split())
         assert (right - left) / 72 == pytest.approx(width, abs=0.01)
     assert figure.get_size_inches().tolist() == [10, 4], "as it was"
-    assert (tmp_path / "19_report" / "line.png").is_file()
+    assert (tmp_path / "20_report" / "line.png").is_file()
 
 
 def test_the_same_figure_gives_the_same_bytes(figure, tmp_path):

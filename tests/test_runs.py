@@ -96,7 +96,7 @@ def write_plan(folder, text):
     notebook = {"cells": [cell | {"source": source}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (folder / "notebooks").mkdir(exist_ok=True)
     (folder / "notebooks" / "04_cnn.ipynb").write_text(json.dumps(notebook))
-    (folder / "report.yaml").write_text(f"analyses: [19_report]\nexperiments:\n  {text}\n")
+    (folder / "report.yaml").write_text(f"analyses: [20_report]\nexperiments:\n  {text}\n")
     return folder / "report.yaml"
 
 
@@ -108,7 +108,7 @@ def test_a_plan_is_every_combination(tmp_path):
     made = planned(tmp_path, "corpus: [mini, tess], seed: [1, 2], fold: 0, minutes: 3")
     assert [run.name for run in made] == [f"{c}-fold0-seed{s}" for c in ("mini", "tess") for s in (1, 2)]
     assert made[0].parameters == {"corpus": "mini", "seed": 1, "fold": 0} and made[0].minutes == 3
-    assert runs.analyses(tmp_path / "report.yaml") == ["19_report"]
+    assert runs.analyses(tmp_path / "report.yaml") == ["20_report"]
 
 
 def test_a_run_for_a_corpus_that_few_have_is_not_missed_elsewhere(gathered):
