@@ -9,7 +9,7 @@ import pandas as pd
 
 from serlib import corpora, features, predict, records
 from serlib.records import MEMBERSHIP, PARTS
-from serlib.splits import FORBIDDEN_OVERLAP, PROTOCOLS
+from serlib.splits import FORBIDDEN_OVERLAP
 
 FIT = MEMBERSHIP[: MEMBERSHIP.index("part")]  # what one fit is, in a membership table
 FOUND = ("parts", "shared", "count", "rows", "of", "example", "verdict")
@@ -43,7 +43,7 @@ def read(path: Path, protocol: str | None = None) -> pd.DataFrame:
         A folder with ``*membership.parquet``, or a CSV with the columns utterance and part (train, validation, test)
         and, where known, speaker, text, sha256 (any name of a sound that two equal sounds share), corpus, parent (the
         clip that a copy or a window is made from), fold, seed and protocol.
-    protocol : one of `serlib.splits.PROTOCOLS`, optional
+    protocol : a key of `serlib.splits.FORBIDDEN_OVERLAP`, optional
         Of a CSV that does not say it.
 
     Returns
@@ -75,7 +75,7 @@ def read(path: Path, protocol: str | None = None) -> pd.DataFrame:
     assumed |= {"recipe": "default", "protocol": protocol, "fold": 0, "seed": 0, "corpus": "-"}
     table = table.assign(**{name: value for name, value in assumed.items() if name not in table})
     table = table.reindex(columns=list(MEMBERSHIP))
-    for name, known in (("part", PARTS), ("protocol", PROTOCOLS)):
+    for name, known in (("part", PARTS), ("protocol", tuple(FORBIDDEN_OVERLAP))):
         wrong = sorted(map(str, set(table[name]) - set(known)))
         if wrong:
             raise ValueError(f"{path}: {name} is {', '.join(wrong)}; it may be {', '.join(known)}")

@@ -37,6 +37,7 @@ FUNCTIONALS = ("mean", "std", "p10", "p50", "p90")
 OPENSMILE_SETS = ("eGeMAPSv02", "ComParE_2016")
 N_CHROMA = 12
 N_OCTAVES, LOWEST_EDGE, QUANTILE = 6, 200.0, 0.02  # of spectral contrast: 0-200 Hz, then six octaves; 2 % of the bins
+LOWEST_VOICE, HIGHEST_VOICE, OCTAVE_COST = 65.0, 600.0, 0.02  # of `pitch`: Hz, Hz, periodicity an octave
 
 VERSION = 1  # to be raised when a feature's numbers change, so that nothing computed by older code is used
 
@@ -79,7 +80,8 @@ class FeatureSet:
     Attributes
     ----------
     names : tuple of str
-        Among ``log_mel``, ``mfcc``, ``chroma``, ``contrast``, ``zcr``, ``rms``, in the order wanted.
+        Among ``log_mel``, ``mfcc``, ``chroma``, ``contrast``, ``zcr``, ``rms``, ``pitch``, ``periodicity``, in the
+        order wanted.
     frames : Frames
     n_mels, n_mfcc : int
     top_db : float, optional
@@ -167,10 +169,40 @@ class _Clip:
         """Power spectrum, shape (n_fft // 2 + 1, n_frames)."""
         return np.ascontiguousarray(self.power_in_time.T)
 
+    @cached_property
+    def repeated(self) -> tuple[np.ndarray, np.ndarray]:
+        """After how many samples each frame repeats itself best, and how well (1: exactly), each of shape (n_frames,).
+
+        The peak of the autocorrelation of the windowed frame over that of the window, among lags of a voice.
+        """
+        n, sr = self.frames.n_fft, self.frames.sr
+        first, last = int(sr / HIGHEST_VOICE), int(np.ceil(sr / LOWEST_VOICE))
+        if last + 1 >= n // 2:
+            needed = 2 * (last + 2)
+            raise ValueError(f"frames of {n} samples are too short for {LOWEST_VOICE:.0f} Hz; {needed} are needed")
+        window = _window(n)
+        centred = (self.framed - self.framed.mean(axis=1, keepdims=True)) * window
+        lags = np.arange(first - 1, last + 2)  # one more on both sides, so that every peak has neighbours
+        own, ideal = (_autocorrelation(x)[..., [0, *lags]] for x in (centred, window))
+        likeness = own[:, 1:] / np.maximum(own[:, :1], AMIN) / (ideal[1:] / ideal[0])
+        inner = likeness[:, 1:-1] - OCTAVE_COST * np.log2(lags[1:-1] / first)  # of equals, the shortest lag
+        best = inner.argmax(axis=1) + 1
+        before, peak, after = (likeness[np.arange(len(best)), best + step] for step in (-1, 0, 1))
+        curve = np.minimum(before - 2 * peak + after, -AMIN)
+        shift = np.clip(0.5 * (before - after) / curve, -0.5, 0.5)  # to the top of the parabola through the three
+        return lags[best] + shift, np.clip(peak, 0, 1)
+
 
 @lru_cache
 def _window(n_fft: int) -> np.ndarray:
     return librosa.filters.get_window("hann", n_fft, fftbins=True)
+
+
+def _autocorrelation(x: np.ndarray) -> np.ndarray:
+    """Along the last axis, for lags from 0 on."""
+    n = x.shape[-1]
+    spectrum = scipy.fft.rfft(x, 2 * n)
+    return scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2)[..., :n]
 
 
 @lru_cache
@@ -373,6 +405,56 @@ def rms(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
     return np.sqrt(np.einsum("ij,ij->i", clip.framed, clip.framed) / frames.n_fft)[None]
 
 
+def pitch(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
+    """How high a voice is: the fundamental frequency between 65 and 600 Hz under which a frame repeats itself best.
+
+    Every frame has one, a hiss too; `periodicity` says what it is worth.
+
+    Parameters
+    ----------
+    waveform : ndarray, shape (n_samples,)
+    frames : Frames
+
+    Returns
+    -------
+    ndarray, shape (1, n_frames)
+        Semitones above 55 Hz, the note A1: 12 is 110 Hz, 24 is 220 Hz.
+
+    Raises
+    ------
+    ValueError
+        Frames are shorter than two periods of 65 Hz.
+
+    References
+    ----------
+    Boersma, P. (1993). Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a
+    sampled sound. Proc. Institute of Phonetic Sciences, Amsterdam, 17, 97-110. (Without its path through the frames.)
+    """
+    lag, _ = _Clip.of(waveform, frames).repeated
+    return 12 * np.log2(frames.sr / lag / 55)[None]
+
+
+def periodicity(waveform: np.ndarray | _Clip, frames: Frames) -> np.ndarray:
+    """How exactly each frame repeats itself after a period of `pitch`: near 1 in a vowel, low in a hiss or whisper.
+
+    Parameters
+    ----------
+    waveform : ndarray, shape (n_samples,)
+    frames : Frames
+
+    Returns
+    -------
+    ndarray, shape (1, n_frames)
+        From 0 to 1, whatever the level; 0 in digital silence. A hum is periodic too.
+
+    Raises
+    ------
+    ValueError
+        See `pitch`.
+    """
+    return _Clip.of(waveform, frames).repeated[1][None]
+
+
 #: Name -> the feature of a clip under the settings of a `FeatureSet`.
 _FEATURES: dict[str, Callable[[_Clip, FeatureSet], np.ndarray]] = {
     "log_mel": lambda clip, wanted: log_mel(clip, wanted.frames, n_mels=wanted.n_mels, top_db=wanted.top_db),
@@ -383,6 +465,8 @@ _FEATURES: dict[str, Callable[[_Clip, FeatureSet], np.ndarray]] = {
     "contrast": lambda clip, wanted: contrast(clip, wanted.frames),
     "zcr": lambda clip, wanted: zcr(clip, wanted.frames),
     "rms": lambda clip, wanted: rms(clip, wanted.frames),
+    "pitch": lambda clip, wanted: pitch(clip, wanted.frames),
+    "periodicity": lambda clip, wanted: periodicity(clip, wanted.frames),
 }
 
 
@@ -402,7 +486,7 @@ def extract(waveform: np.ndarray, wanted: FeatureSet) -> np.ndarray:
     Raises
     ------
     ValueError
-        See `mfcc` and `contrast`.
+        See `mfcc`, `contrast` and `pitch`.
     """
     if wanted.n_frames:
         waveform = fit_length(waveform, wanted.frames.n_samples(wanted.n_frames))

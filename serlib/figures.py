@@ -21,6 +21,7 @@ from serlib.scoring import (
     RUNGS,
     confusions,
     features_name,
+    heard_name,
     model_name,
     protocols_of,
     scores,
@@ -400,6 +401,36 @@ def published(table: pd.DataFrame) -> plt.Figure:
     ax.set_yticks(table.index, how, fontsize="small")
     ax.set(xlabel="UAR on unseen speakers (%)", xlim=(0, 100), ylim=(len(table) - 0.4, -0.6))
     fig.legend(loc="outside lower center", ncols=2, fontsize="small")
+    return fig
+
+
+def own_mean(table: pd.DataFrame) -> plt.Figure:
+    """UAR on unseen speakers by what was heard of each before, a panel a corpus; lines are 95 % intervals.
+
+    `table` is from `scoring.own_mean`, of one training set and sample. Hollow: nothing was heard.
+    """
+    rows = table[["model", "heard"]].drop_duplicates().reset_index(drop=True)
+    panels = list(table.groupby("corpus", sort=True))
+    size = (2.6 + 2.4 * len(panels), 1.6 + 0.32 * len(rows))
+    fig, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=True)
+    models = rows.model.drop_duplicates().tolist()
+    for ax, (corpus, part) in zip(axes[0], panels, strict=True):
+        part = part.merge(rows.assign(place=rows.index))
+        for model, of_model in part.groupby("model", sort=False):
+            style = {"color": PALETTE[models.index(model) % len(PALETTE)]}
+            ax.hlines(of_model.place, of_model.uar_low, of_model.uar_high, linewidth=1.5, **style)
+            for unheard, dots in of_model.groupby(of_model.heard == "nothing"):
+                ax.plot(
+                    dots.uar,
+                    dots.place,
+                    "osD^v"[models.index(model) % 5],
+                    **style,
+                    **({"mfc": "white"} if unheard else {}),
+                )
+        ax.set(title=title(str(corpus)), xlabel="UAR (%)", xlim=(0, 102))
+    told = [f"{model_name(row.model)}, {heard_name(row.heard)} heard" for row in rows.itertuples()]
+    axes[0, 0].set_yticks(rows.index, told, fontsize="small")
+    axes[0, 0].invert_yaxis()
     return fig
 
 

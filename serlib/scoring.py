@@ -40,11 +40,15 @@ MODELS = {
     "cnn1d": "1-D CNN",
     "recogniser": "stronger recogniser",
     "recogniser_ensemble": "ensemble of stronger recognisers",
+    "speech_svm": "SVM on statistics of the speech",
+    "recogniser_speech_svm": "stronger recogniser and SVM",
+    "recogniser_speech_svm_ensemble": "ensemble of stronger recognisers and SVMs",
 }
 #: Plain names of the protocols, for titles and headings.
 PLAIN = {
     "random": "random split",
     "text_independent": "unseen texts",
+    "speaker_independent_adapted": "unseen speakers, about their own mean",
     "speaker_independent": "unseen speakers",
     "speaker_text_independent": "unseen speakers and texts",
     "cross_corpus": "another corpus",
@@ -53,7 +57,7 @@ PLAIN = {
 RUNGS = {
     "copies_before_split": "copies made before the split",
     "chosen_on_test": "test set picks the checkpoint",
-    **PLAIN,
+    **{name: plain for name, plain in PLAIN.items() if name in PROTOCOLS},
 }
 #: Plain names of what notebook 16 does to training rows.
 AUGMENTATIONS = {
@@ -85,6 +89,8 @@ IDEAS = {
     "hearings": "six hearings of a clip",
     "statistics": "an SVM on statistics, asked too",
 }
+#: How much of a test speaker may be measured beforehand, in the order in which notebook 19 asks.
+HEARD = ("nothing", "any", "all", "neutral")
 #: Plain names of what models are fed; several are joined by ``+``.
 FEATURES = {
     "log_mel": "log-mel",
@@ -99,6 +105,7 @@ FEATURES = {
     "eGeMAPSv02": "eGeMAPS",
     "ComParE_2016": "ComParE",
     "averages": "averages over time",
+    "pitch": "pitch",
 }
 STARTS = {"scratch": "", "pretrained": ", pre-trained here", "published": ", published weights"}
 RUN = [name for name in (*ABOUT, "part") if name not in ("fold", "seed")]  # what one row of a score table is about
@@ -131,8 +138,8 @@ def features_name(features: str) -> str:
 
 
 def protocols_of(table: pd.DataFrame) -> list[str]:
-    """The protocols that a table has, in the order of `serlib.splits.PROTOCOLS`."""
-    return [protocol for protocol in PROTOCOLS if protocol in set(table.protocol)]
+    """The protocols that a table has, in the order of `PLAIN`."""
+    return [protocol for protocol in PLAIN if protocol in set(table.protocol)]
 
 
 def confusions(predictions: pd.DataFrame, *axes: str | list[str]) -> tuple[np.ndarray, list[str]]:
@@ -573,6 +580,65 @@ def ensemble(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.assign(model=table.model + "_ensemble", seed=0, predicted=predicted)
 
 
+def with_recogniser(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What notebook 18's recogniser and notebook 19's SVM about each speaker's own mean answer together.
+
+    The mean of the logarithms of their probabilities, of networks and machines of the same fold and seed: each had the
+    same clips for training. The recogniser knows nothing of the speaker; the SVM does, so both together do.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        As `predictions`, model ``recogniser_speech_svm``, a row for each clip that both were asked about.
+    """
+    p = [name for name in predictions if name.startswith("p_")]
+    on = ["train_corpora", "sample", "fold", "seed", "corpus", "utterance"]
+    networks = predictions.query(f"{RESULTS} and model == 'recogniser' and protocol == 'speaker_independent'")
+    machines = predictions.query("model == 'speech_svm' and protocol == 'speaker_independent_adapted'")
+    table = machines.merge(networks[[*on, *p]], on=on, suffixes=("", "_network"))
+    of_both = (table[[name + suffix for name in p]].to_numpy(float) + 1e-4 for suffix in ("", "_network"))
+    product = np.nan_to_num(np.sqrt(np.multiply(*of_both)))  # an emotion that one of them does not know gets nothing
+    table[p] = product / product.sum(axis=1, keepdims=True)
+    predicted = table[p].idxmax(axis=1).str.removeprefix("p_") if len(table) else ""
+    return table.assign(model="recogniser_speech_svm", predicted=predicted)[predictions.columns]
+
+
+def own_mean(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Scores on unseen speakers by what was heard of each of them before, without its emotion (notebook 19).
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `serlib.records.read`.
+
+    Returns
+    -------
+    DataFrame
+        Columns train_corpora, sample, corpus (of the test clips), model, heard (``nothing``, ``any_5``, ``all``,
+        ``neutral_5``: how many clips, and which), then `SCORES`; in this order.
+    """
+    on = ["train_corpora", "sample", "corpus", "model", "heard"]
+    both = with_recogniser(predictions)
+    together = ensemble(both.query("role == 'result'")).drop(columns="networks")
+    tested = predictions.query("part == 'test' and model in ['speech_svm', 'recogniser'] and task == 'emotion'")
+    alone = tested.query("protocol == 'speaker_independent' and role == 'result'").assign(heard="nothing")
+    chosen = pd.concat([tested.query("protocol == 'speaker_independent_adapted'"), both, together])
+    chosen = pd.concat([alone, chosen.assign(heard=chosen.recipe.replace("default", "all"))], ignore_index=True)
+    asked = chosen[chosen.model == "speech_svm"].drop_duplicates(on[:3])[on[:3]]  # where notebook 19 was
+    table = scores(chosen.merge(asked, on=on[:3]), on)
+    place = table.heard.map(lambda heard: (HEARD.index(heard.partition("_")[0]), int(heard.partition("_")[2] or 0)))
+    table = table.assign(place=place).sort_values([*on[:3], "model", "place"], kind="stable", ignore_index=True)
+    models = table.model.map({name: k for k, name in enumerate(MODELS)})
+    return table.iloc[models.argsort(kind="stable")].sort_values(on[:3], kind="stable", ignore_index=True)[
+        [*on, *SCORES]
+    ]
+
+
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What two tables with index `ANSWER` say about the same clips under the same seeds, in the same order."""
     shared = a.index.intersection(b.index)
@@ -685,6 +751,22 @@ def ideas_readable(table: pd.DataFrame) -> pd.DataFrame:
     wide = table.assign(told=told, corpus=table.corpus.map(title))
     wide = wide.pivot_table(index="idea", columns="corpus", values="told", aggfunc="first", sort=False)
     return wide.rename(index=IDEAS).rename_axis(index="what is taken away", columns=None).reset_index()
+
+
+def heard_name(heard: str) -> str:
+    """Plain name of what was heard of a speaker before, such as *5 neutral clips*."""
+    kind, _, n = heard.partition("_")
+    return {"nothing": "nothing", "any": f"{n} clips", "all": "all clips", "neutral": f"{n} neutral clips"}[kind]
+
+
+def own_mean_readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `own_mean` as text: a row a model and what it had heard, a column a corpus, UAR with intervals."""
+    told = map(bounded, table.uar, table.uar_low, table.uar_high)
+    cells = table.assign(told=list(told), model=table.model.map(MODELS), heard=table.heard.map(heard_name))
+    rows = cells[["model", "heard"]].drop_duplicates()
+    wide = cells.set_index(["model", "heard", "corpus"]).told.unstack(fill_value="–")  # noqa: PD010  as pivot, of text
+    wide = wide.loc[pd.MultiIndex.from_frame(rows)].rename(columns=title).rename_axis(columns=None)
+    return wide.reset_index().rename(columns={"heard": "heard of the speaker before"})
 
 
 def each_corpus_readable(table: pd.DataFrame) -> pd.DataFrame:
