@@ -189,7 +189,8 @@ def features(
     names: Annotated[list[str] | None, typer.Argument(help="Corpora; default: all that are found.")] = None,
     data: Data = None,
     wanted: Annotated[
-        str, typer.Option("--features", help="Among log_mel, mfcc, chroma, contrast, zcr, rms, joined by +.")
+        str,
+        typer.Option("--features", help="Among log_mel, mfcc, chroma, contrast, zcr, rms, pitch, periodicity; by +."),
     ] = "log_mel+mfcc",
     n_mels: Annotated[int, typer.Option(help="Mel bands.")] = 64,
     n_mfcc: Annotated[int, typer.Option(help="MFCCs.")] = 40,

@@ -88,3 +88,13 @@ def crossed():
     )
     calm = rows("random", "A", 2, 0).assign(corpus="ravdess", train_corpora="ravdess", emotion="calm", predicted="calm")
     return pd.concat([tess, ravdess, calm], ignore_index=True)
+
+
+def heard():
+    """A recogniser half right, an SVM that is right about what was heard all, and less so of some."""
+    told = {"train_corpora": "tess", "model": "speech_svm"}
+    network = rows("speaker_independent", "S0", 10, 10, train_corpora="tess", model="recogniser")
+    alone = rows("speaker_independent", "S0", 8, 12, **told)
+    own = [rows("speaker_independent_adapted", "S0", right, 20 - right, **told) for right in (20, 12, 16)]
+    some_clips = [own[1].assign(role="ablation", recipe="any_5"), own[2].assign(role="ablation", recipe="neutral_5")]
+    return pd.concat([network, alone, own[0], *some_clips], ignore_index=True)

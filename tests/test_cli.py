@@ -90,8 +90,8 @@ def test_features_fills_the_cache_and_says_where(data, tmp_path, monkeypatch):
     assert result.exit_code == 0 and result.stdout.startswith("tess: 2 clips, 0 MB"), result.output
     (folder,) = (tmp_path / "features").glob("mfcc+zcr_*")
     assert len(list(folder.glob("*.npy"))) == 2 and str(folder) in result.stdout
-    result = CliRunner().invoke(app, ["features", "tess", "--data", str(data), "--features", "pitch"])
-    assert result.exit_code == 1 and "unknown features ['pitch']" in result.stderr
+    result = CliRunner().invoke(app, ["features", "tess", "--data", str(data), "--features", "jitter"])
+    assert result.exit_code == 1 and "unknown features ['jitter']" in result.stderr
 
 
 @pytest.fixture(scope="module")

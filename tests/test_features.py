@@ -85,10 +85,40 @@ def test_a_set_of_features_comes_from_one_stft(waveform, monkeypatch):
 
 
 def test_what_cannot_be_is_refused(waveform):
-    with pytest.raises(ValueError, match=r"unknown features \['pitch'\]; known: log_mel, mfcc"):
-        features.FeatureSet(("mfcc", "pitch"))
+    with pytest.raises(ValueError, match=r"unknown features \['jitter'\]; known: log_mel, mfcc"):
+        features.FeatureSet(("mfcc", "jitter"))
     with pytest.raises(ValueError, match="needs a sampling rate above 12,800 Hz, not 8,000 Hz"):
         features.contrast(waveform, features.Frames(sr=8000))
+    with pytest.raises(ValueError, match="frames of 400 samples are too short for 65 Hz; 498 are needed"):
+        features.pitch(waveform, features.Frames(n_fft=400))
+
+
+@pytest.mark.parametrize("frames", [FRAMES, CD], ids=["16k", "22k"])
+@pytest.mark.parametrize("hertz", [70, 110, 233, 440, 590])
+@pytest.mark.parametrize("first_harmonic", [1, 2], ids=["whole", "fundamental missing"])
+def test_pitch_is_that_of_a_voice(frames, hertz, first_harmonic):
+    time = np.arange(frames.sr) / frames.sr
+    voice = sum(np.sin(2 * np.pi * hertz * k * time + k) / k for k in range(first_harmonic, 9))
+    inner = slice(4, -4)  # frames that are all voice
+    for gain in (1e-3, 1):
+        found = features.pitch(gain * voice, frames)[0, inner]
+        np.testing.assert_allclose(found, 12 * np.log2(hertz / 55), atol=0.1)
+        assert features.periodicity(gain * voice, frames)[0, inner].min() > 0.97
+
+
+def test_what_does_not_repeat_itself_is_not_periodic():
+    rng = np.random.default_rng(0)
+    assert features.periodicity(rng.normal(size=16_000), FRAMES).max() < 0.5
+    np.testing.assert_array_equal(features.periodicity(np.zeros(16_000), FRAMES), 0)
+    assert np.isfinite(features.pitch(np.zeros(16_000), FRAMES)).all()
+
+
+def test_pitch_glides_with_the_voice():
+    time = np.arange(32_000) / 16_000
+    hertz = 120 * 2 ** (time / 2)  # an octave in two seconds
+    glide = np.sin(2 * np.pi * np.cumsum(hertz) / 16_000)
+    found = features.pitch(glide, FRAMES)[0, 2:-2]
+    np.testing.assert_allclose(np.diff(found), 12 * 0.02 / 2, atol=0.02)
 
 
 def test_silence_is_the_floor():

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from answers import augmented, crossed, ideas, pooled, recognised, rows, some
+from answers import augmented, crossed, heard, ideas, pooled, recognised, rows, some
 
 from serlib import figures, scoring
 
@@ -206,3 +206,12 @@ def test_many_models_share_marks_and_none_is_left_out():
 def test_without_texts_no_interval_is_named():
     fig, _ = figures.protocols(some().assign(text=None))
     assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["random split", "unseen speakers"]
+
+
+def test_a_row_for_what_was_heard_of_a_speaker_and_a_hollow_mark_for_nothing():
+    fig = figures.own_mean(scoring.own_mean(heard()))
+    (ax,) = fig.axes
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels[0] == "stronger recogniser, nothing heard" and "5 neutral clips heard" in labels[-1]
+    hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    assert len(labels) == 8 and sum(len(line.get_xdata()) for line in hollow) == 2

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from answers import augmented, crossed, ideas, pooled, recognised, rows, some
+from answers import augmented, crossed, heard, ideas, pooled, recognised, rows, some
 
 from serlib import audit, claims, scoring, splits
 
@@ -402,3 +402,36 @@ def test_an_ensemble_stands_below_its_seeds():
     assert scoring.published_readable(table)["here"].iloc[-1] == "ensemble of stronger recognisers"
     some_clips = scoring.published(pd.concat([recognised(), ours.assign(seed=2).head(20)]))
     assert some_clips.model.tolist() == ["cnn", "recogniser"], "both seeds were asked about fewer clips"
+
+
+def test_what_was_heard_of_a_speaker_before():
+    table = scoring.own_mean(heard())
+    assert table[["model", "heard"]].to_numpy().tolist() == [
+        ["recogniser", "nothing"],
+        *(["speech_svm", what] for what in ("nothing", "any_5", "all", "neutral_5")),
+        *(["recogniser_speech_svm", what] for what in ("any_5", "all", "neutral_5")),
+    ]
+    of_svm = table[table.model == "speech_svm"].set_index("heard").wa
+    assert of_svm.to_dict() == {"nothing": 40, "any_5": 60, "all": 100, "neutral_5": 80}
+    text = scoring.own_mean_readable(table)
+    assert list(text) == ["model", "heard of the speaker before", "TESS"]
+    assert text.iloc[-1, :2].tolist() == ["stronger recogniser and SVM", "5 neutral clips"]
+    assert scoring.own_mean(some()).empty, "no notebook 19, no table"
+
+
+def test_the_recogniser_and_the_svm_answer_together_about_one_clip():
+    """The surer of two carries the day, by the mean of the logarithms; fold and seed have to be the same."""
+    both = heard().query("role == 'result'").drop_duplicates(["model", "protocol"])
+    p = {"recogniser": (0.9, 0.1), "speech_svm": (0.4, 0.6)}
+    both = both.assign(
+        **{f"p_{name}": both.model.map(lambda m, k=k: p[m][k]) for k, name in enumerate(("anger", "fear"))}
+    )
+    (row,) = scoring.with_recogniser(both).to_dict("records")
+    assert (row["predicted"], row["model"], row["protocol"]) == (
+        "anger",
+        "recogniser_speech_svm",
+        "speaker_independent_adapted",
+    )
+    assert row["p_anger"] == pytest.approx(0.36**0.5 / (0.36**0.5 + 0.06**0.5), abs=1e-3)
+    other_seed = both.assign(seed=both.seed.where(both.model == "recogniser", 9))
+    assert scoring.with_recogniser(other_seed).empty
