@@ -427,7 +427,7 @@ def own_mean(table: pd.DataFrame) -> plt.Figure:
                     **style,
                     **({"mfc": "white"} if unheard else {}),
                 )
-        ax.set(title=title(str(corpus)), xlabel="UAR (%)", xlim=(0, 102))
+        ax.set(title=title(str(corpus)), xlabel="UAR (%)", xlim=(5 * (table.uar_low.min() // 5), 102))
     told = [f"{model_name(row.model)}, {heard_name(row.heard)} heard" for row in rows.itertuples()]
     axes[0, 0].set_yticks(rows.index, told, fontsize="small")
     axes[0, 0].invert_yaxis()

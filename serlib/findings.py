@@ -294,6 +294,14 @@ def each_corpus(predictions: pd.DataFrame) -> str:
     return f"\n{scoring.text_markdown(scoring.each_corpus_readable(table), n_words=2)}\n"
 
 
+def own_mean(predictions: pd.DataFrame) -> str:
+    """The table of what it is worth to have heard a speaker before, without a label, as Markdown."""
+    table = scoring.own_mean(predictions).query("train_corpora == @POOL and sample == 'all'")
+    if table.empty:
+        raise NotRun("notebook 19 was not run on the pool")
+    return f"\n{scoring.text_markdown(scoring.own_mean_readable(table), n_words=2)}\n"
+
+
 FINDINGS: dict[str, Callable[[pd.DataFrame], str]] = {
     "tess_claims": claimed,
     "tess_gap": lambda predictions: gap(predictions, "tess"),
@@ -311,6 +319,7 @@ FINDINGS: dict[str, Callable[[pd.DataFrame], str]] = {
     "recogniser": recogniser,
     "recogniser_random": recogniser_random,
     "published": published,
+    "own_mean": own_mean,
 }
 
 

@@ -337,6 +337,7 @@ def ladder(predictions: pd.DataFrame) -> pd.DataFrame:
     plain = "part == 'test' and task == 'emotion' and label_share == 1 and condition == 'clean'"
     chosen = predictions[climbed | predictions.role.eq("result")].query(plain)
     chosen = chosen.assign(rung=chosen.recipe.where(chosen.recipe.isin(RUNGS), chosen.protocol))
+    chosen = chosen[chosen.rung.isin(RUNGS)]  # who heard the speaker before stands on no rung
     table = scores(chosen, [*on, "rung"])
     emotions = chosen.groupby([*on, "rung"], dropna=False).emotion.nunique().rename("n_emotions").reset_index()
     table = table.merge(emotions, on=[*on, "rung"], how="left")

@@ -417,6 +417,7 @@ def test_what_was_heard_of_a_speaker_before():
     assert list(text) == ["model", "heard of the speaker before", "TESS"]
     assert text.iloc[-1, :2].tolist() == ["stronger recogniser and SVM", "5 neutral clips"]
     assert scoring.own_mean(some()).empty, "no notebook 19, no table"
+    assert set(scoring.ladder(heard()).rung) == {"speaker_independent"}, "to have heard the speaker is no rung"
 
 
 def test_the_recogniser_and_the_svm_answer_together_about_one_clip():
