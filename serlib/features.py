@@ -185,12 +185,14 @@ class _Clip:
         lags = np.arange(first - 1, last + 2)  # one more on both sides, so that every peak has neighbours
         own, ideal = (_autocorrelation(x)[..., [0, *lags]] for x in (centred, window))
         likeness = own[:, 1:] / np.maximum(own[:, :1], AMIN) / (ideal[1:] / ideal[0])
-        inner = likeness[:, 1:-1] - OCTAVE_COST * np.log2(lags[1:-1] / first)  # of equals, the shortest lag
-        best = inner.argmax(axis=1) + 1
-        before, peak, after = (likeness[np.arange(len(best)), best + step] for step in (-1, 0, 1))
+        before, peak, after = likeness[:, :-2], likeness[:, 1:-1], likeness[:, 2:]
+        tops = np.where((peak >= before) & (peak >= after), peak, 0)  # a slope is no period
+        best = (tops - OCTAVE_COST * np.log2(lags[1:-1] / first)).argmax(axis=1)  # of equals, the shortest lag
+        frame = np.arange(len(best))
+        before, peak, after, top = (x[frame, best] for x in (before, peak, after, tops))
         curve = np.minimum(before - 2 * peak + after, -AMIN)
         shift = np.clip(0.5 * (before - after) / curve, -0.5, 0.5)  # to the top of the parabola through the three
-        return lags[best] + shift, np.clip(peak, 0, 1)
+        return lags[best + 1] + shift, np.clip(top, 0, 1)
 
 
 @lru_cache

@@ -23,6 +23,7 @@ from serlib.scoring import (
     features_name,
     heard_name,
     model_name,
+    normalised,
     protocols_of,
     scores,
     title,
@@ -407,13 +408,15 @@ def published(table: pd.DataFrame) -> plt.Figure:
 def own_mean(table: pd.DataFrame) -> plt.Figure:
     """UAR on unseen speakers by what was heard of each before, a panel a corpus; lines are 95 % intervals.
 
-    `table` is from `scoring.own_mean`, of one training set and sample. Hollow: nothing was heard.
+    `table` is from `scoring.own_mean`, of one training set and sample. Hollow: nothing was heard. Vertical lines are
+    published scores that know all clips of the test speakers.
     """
     rows = table[["model", "heard"]].drop_duplicates().reset_index(drop=True)
     panels = list(table.groupby("corpus", sort=True))
     size = (2.6 + 2.4 * len(panels), 1.6 + 0.32 * len(rows))
     fig, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=True)
     models = rows.model.drop_duplicates().tolist()
+    least = 5 * (np.nanmin(table[["uar", "uar_low"]]) // 5)
     for ax, (corpus, part) in zip(axes[0], panels, strict=True):
         part = part.merge(rows.assign(place=rows.index))
         for model, of_model in part.groupby("model", sort=False):
@@ -427,10 +430,15 @@ def own_mean(table: pd.DataFrame) -> plt.Figure:
                     **style,
                     **({"mfc": "white"} if unheard else {}),
                 )
-        ax.set(title=title(str(corpus)), xlabel="UAR (%)", xlim=(5 * (table.uar_low.min() // 5), 102))
+        printed = normalised().query("corpus == @corpus").sort_values("kind", ascending=False)
+        for row, line in zip(printed.itertuples(), (":", "--"), strict=False):
+            text = f"published, speakers normalised, {'small' if row.kind == 'small' else 'pre-trained'} (ERTK)"
+            ax.axvline(row.uar, color="black", linestyle=line, linewidth=1, label=text, zorder=0)
+        ax.set(title=title(str(corpus)), xlabel="UAR (%)", xlim=(least, 102))
     told = [f"{model_name(row.model)}, {heard_name(row.heard)} heard" for row in rows.itertuples()]
     axes[0, 0].set_yticks(rows.index, told, fontsize="small")
     axes[0, 0].invert_yaxis()
+    _legend(fig, axes)
     return fig
 
 

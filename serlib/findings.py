@@ -296,7 +296,7 @@ def each_corpus(predictions: pd.DataFrame) -> str:
 
 def own_mean(predictions: pd.DataFrame) -> str:
     """The table of what it is worth to have heard a speaker before, without a label, as Markdown."""
-    table = scoring.own_mean(predictions).query("train_corpora == @POOL and sample == 'all'")
+    table = scoring.own_mean(predictions).query("train_corpora == @POOL and heard in ['nothing', 'all']")
     if table.empty:
         raise NotRun("notebook 19 was not run on the pool")
     return f"\n{scoring.text_markdown(scoring.own_mean_readable(table), n_words=2)}\n"

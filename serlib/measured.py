@@ -490,14 +490,15 @@ def between(table: pd.DataFrame) -> Figure:
 
     Columns statistic, corpus, and in per cent speaker, emotion and emotion_own (each clip about its speaker's mean).
     """
-    panels, marks = list(_first_run(table).groupby("corpus")), {"speaker": ("s", GREY), "emotion": ("o", RED)}
+    table = table.drop_duplicates(["corpus", "statistic"])  # every run measures the same
+    panels, marks = list(table.groupby("corpus")), {"speaker": ("s", GREY), "emotion": ("o", RED)}
     plain = {"speaker": "speakers", "emotion": "emotions", "emotion_own": "emotions, about each speaker's mean"}
     fig, axes = plt.subplots(1, len(panels), figsize=(2.6 + 2.3 * len(panels), 3.4), squeeze=False, sharey=True)
     for ax, (corpus, part) in zip(axes[0], panels, strict=True):
         for name, text in plain.items():
             marker, colour = marks.get(name, ("D", BLUE))
             ax.plot(part[name], range(len(part)), marker, color=colour, label=text)
-        ax.set(title=plain_name(corpus), xlim=(-3, 103), xlabel="of the variance (%)")
+        ax.set(title=plain_name(corpus), xlim=(-3, 103), xlabel="share of the variance (%)")
     axes[0, 0].set_yticks(range(len(part)), part.statistic)
     axes[0, 0].invert_yaxis()
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")

@@ -89,6 +89,8 @@ IDEAS = {
     "hearings": "six hearings of a clip",
     "statistics": "an SVM on statistics, asked too",
 }
+#: The source, in ``data/claims/published.csv``, whose scores know all clips of the test speakers.
+NORMALISED = "ERTK, speakers normalised"
 #: How much of a test speaker may be measured beforehand, in the order in which notebook 19 asks.
 HEARD = ("nothing", "any", "all", "neutral")
 #: Plain names of what models are fed; several are joined by ``+``.
@@ -754,16 +756,31 @@ def ideas_readable(table: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(index=IDEAS).rename_axis(index="what is taken away", columns=None).reset_index()
 
 
+def normalised() -> pd.DataFrame:
+    """The published scores that know all clips of the test speakers: columns corpus, kind, by (the model), uar."""
+    printed = claims.published()
+    return printed[printed.source == NORMALISED].rename(columns={"model": "by"})[["corpus", "kind", "by", "uar"]]
+
+
 def heard_name(heard: str) -> str:
     """Plain name of what was heard of a speaker before, such as *5 neutral clips*."""
     kind, _, n = heard.partition("_")
-    return {"nothing": "nothing", "any": f"{n} clips", "all": "all clips", "neutral": f"{n} neutral clips"}[kind]
+    return {"nothing": "nothing", "any": f"any {n} clips", "all": "all clips", "neutral": f"{n} neutral clips"}[kind]
 
 
 def own_mean_readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of `own_mean` as text: a row a model and what it had heard, a column a corpus, UAR with intervals."""
+    """The table of `own_mean` as text: a row a model and what it had heard, a column a corpus, UAR with intervals.
+
+    Below stands what others have published when they normalised each speaker (`NORMALISED`).
+    """
     told = map(bounded, table.uar, table.uar_low, table.uar_high)
     cells = table.assign(told=list(told), model=table.model.map(MODELS), heard=table.heard.map(heard_name))
+    printed = normalised().query("corpus in @table.corpus").sort_values("kind", ascending=False)
+    printed = printed.assign(
+        model="published, " + printed.kind.map({"small": "small or hand-crafted", "large": "pre-trained"}).astype(str)
+    )
+    printed = printed.assign(told=[f"{row.uar:g}, {row.by}" for row in printed.itertuples()], heard=heard_name("all"))
+    cells = pd.concat([cells, printed])
     rows = cells[["model", "heard"]].drop_duplicates()
     wide = cells.set_index(["model", "heard", "corpus"]).told.unstack(fill_value="–")  # noqa: PD010  as pivot, of text
     wide = wide.loc[pd.MultiIndex.from_frame(rows)].rename(columns=title).rename_axis(columns=None)

@@ -113,6 +113,15 @@ def test_what_does_not_repeat_itself_is_not_periodic():
     assert np.isfinite(features.pitch(np.zeros(16_000), FRAMES)).all()
 
 
+def test_rumble_is_no_voice():
+    """What repeats itself more slowly than 65 Hz looks alike after any short lag, and is not periodic for that."""
+    time = np.arange(16_000) / 16_000
+    rumble = np.sin(2 * np.pi * 30 * time)
+    assert features.periodicity(rumble, FRAMES)[0, 4:-4].max() < 0.3
+    voice = 0.2 * sum(np.sin(2 * np.pi * 110 * k * time + k) / k for k in range(1, 9))
+    np.testing.assert_allclose(features.pitch(voice + 0.2 * rumble, FRAMES)[0, 4:-4], 12, atol=0.3)
+
+
 def test_pitch_glides_with_the_voice():
     time = np.arange(32_000) / 16_000
     hertz = 120 * 2 ** (time / 2)  # an octave in two seconds
