@@ -346,7 +346,7 @@ def test_published_numbers_stand_beside_ours():
     assert table.model.tolist() == ["cnn", "recogniser"], "who was asked about fewer clips is another test"
     assert table.uar.tolist() == [50, 100] and table.small.tolist() == [63, 63]
     text = scoring.published_readable(table)
-    assert text["published, pre-trained"].tolist() == ["71, wav2vec (ERTK)"] * 2
+    assert text["published, pre-trained"].tolist() == ["71, wav2vec (ERTK, speakers normalised)"] * 2
     assert text["trained on"].tolist() == ["TESS", "RAVDESS and TESS"]
     assert text["here"].tolist() == ["CNN", "stronger recogniser"], "one kind needs no word"
     other = recognised().query("model == 'cnn'").assign(features="chroma", role="ablation")
@@ -415,7 +415,8 @@ def test_what_was_heard_of_a_speaker_before():
     assert of_svm.to_dict() == {"nothing": 40, "any_5": 60, "all": 100, "neutral_5": 80}
     text = scoring.own_mean_readable(table)
     assert list(text) == ["model", "heard of the speaker before", "TESS"]
-    assert text.iloc[-1, :2].tolist() == ["stronger recogniser and SVM", "5 neutral clips"]
+    assert text.iloc[-3, :2].tolist() == ["stronger recogniser and SVM", "5 neutral clips"]
+    assert text.TESS.tolist()[-2:] == ["63, DenseNet121", "71, wav2vec"], "published, of the same question"
     assert scoring.own_mean(some()).empty, "no notebook 19, no table"
     assert set(scoring.ladder(heard()).rung) == {"speaker_independent"}, "to have heard the speaker is no rung"
 
