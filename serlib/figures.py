@@ -420,16 +420,11 @@ def own_mean(table: pd.DataFrame) -> plt.Figure:
     for ax, (corpus, part) in zip(axes[0], panels, strict=True):
         part = part.merge(rows.assign(place=rows.index))
         for model, of_model in part.groupby("model", sort=False):
-            style = {"color": PALETTE[models.index(model) % len(PALETTE)]}
-            ax.hlines(of_model.place, of_model.uar_low, of_model.uar_high, linewidth=1.5, **style)
+            marker, colour = "osD^v"[models.index(model) % 5], PALETTE[models.index(model) % len(PALETTE)]
+            ax.hlines(of_model.place, of_model.uar_low, of_model.uar_high, linewidth=1.5, color=colour)
             for unheard, dots in of_model.groupby(of_model.heard == "nothing"):
-                ax.plot(
-                    dots.uar,
-                    dots.place,
-                    "osD^v"[models.index(model) % 5],
-                    **style,
-                    **({"mfc": "white"} if unheard else {}),
-                )
+                filled = "white" if unheard else colour
+                ax.plot(dots.uar, dots.place, marker, color=colour, markerfacecolor=filled)
         printed = normalised().query("corpus == @corpus").sort_values("kind", ascending=False)
         for row, line in zip(printed.itertuples(), (":", "--"), strict=False):
             text = f"published, speakers normalised, {'small' if row.kind == 'small' else 'pre-trained'} (ERTK)"

@@ -491,12 +491,15 @@ def between(table: pd.DataFrame) -> Figure:
     Columns statistic, corpus, and in per cent speaker, emotion and emotion_own (each clip about its speaker's mean).
     """
     table = table.drop_duplicates(["corpus", "statistic"])  # every run measures the same
-    panels, marks = list(table.groupby("corpus")), {"speaker": ("s", GREY), "emotion": ("o", RED)}
-    plain = {"speaker": "speakers", "emotion": "emotions", "emotion_own": "emotions, about each speaker's mean"}
+    panels = list(table.groupby("corpus"))
+    marks = {
+        "speaker": ("s", GREY, "speakers"),
+        "emotion": ("o", RED, "emotions"),
+        "emotion_own": ("D", BLUE, "emotions, about each speaker's mean"),
+    }
     fig, axes = plt.subplots(1, len(panels), figsize=(2.6 + 2.3 * len(panels), 3.4), squeeze=False, sharey=True)
     for ax, (corpus, part) in zip(axes[0], panels, strict=True):
-        for name, text in plain.items():
-            marker, colour = marks.get(name, ("D", BLUE))
+        for name, (marker, colour, text) in marks.items():
             ax.plot(part[name], range(len(part)), marker, color=colour, label=text)
         ax.set(title=plain_name(corpus), xlim=(-3, 103), xlabel="share of the variance (%)")
     axes[0, 0].set_yticks(range(len(part)), part.statistic)

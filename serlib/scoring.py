@@ -623,23 +623,36 @@ def own_mean(predictions: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns train_corpora, sample, corpus (of the test clips), model, heard (``nothing``, ``any_5``, ``all``,
-        ``neutral_5``: how many clips, and which), then `SCORES`; in this order.
+        ``neutral_5``: how many clips, and which), `SCORES`, then gain: points of UAR above the same model that has
+        heard nothing, over clips and seeds that both were asked about, with its 95 % interval gain_low to gain_high
+        and gain_p (`serlib.metrics.permutation_test`). Of what answers together, the recogniser has heard nothing.
     """
     on = ["train_corpora", "sample", "corpus", "model", "heard"]
+    alone = predictions.query(f"{RESULTS} and protocol == 'speaker_independent'")
+    alone = alone[alone.model.isin(["recogniser", "speech_svm"])]
+    adapted = predictions.query("part == 'test' and protocol == 'speaker_independent_adapted'")
     both = with_recogniser(predictions)
-    together = ensemble(both.query("role == 'result'")).drop(columns="networks")
-    tested = predictions.query("part == 'test' and model in ['speech_svm', 'recogniser'] and task == 'emotion'")
-    alone = tested.query("protocol == 'speaker_independent' and role == 'result'").assign(heard="nothing")
-    chosen = pd.concat([tested.query("protocol == 'speaker_independent_adapted'"), both, together])
-    chosen = pd.concat([alone, chosen.assign(heard=chosen.recipe.replace("default", "all"))], ignore_index=True)
-    asked = chosen[chosen.model == "speech_svm"].drop_duplicates(on[:3])[on[:3]]  # where notebook 19 was
-    table = scores(chosen.merge(asked, on=on[:3]), on)
-    place = table.heard.map(lambda heard: (HEARD.index(heard.partition("_")[0]), int(heard.partition("_")[2] or 0)))
-    table = table.assign(place=place).sort_values([*on[:3], "model", "place"], kind="stable", ignore_index=True)
-    models = table.model.map({name: k for k, name in enumerate(MODELS)})
-    return table.iloc[models.argsort(kind="stable")].sort_values(on[:3], kind="stable", ignore_index=True)[
-        [*on, *SCORES]
-    ]
+    alone = pd.concat([alone, ensemble(alone.query("model == 'recogniser'"))]).assign(heard="nothing")
+    adapted = pd.concat([adapted, both, ensemble(both.query("role == 'result'"))])
+    tested = pd.concat([alone, adapted.assign(heard=adapted.recipe.replace("default", "all"))], ignore_index=True)
+    tested = tested.merge(tested.loc[tested.model == "speech_svm", on[:3]].drop_duplicates())  # where notebook 19 was
+    table = scores(tested, on)
+    answers = {key: part.set_index(ANSWER) for key, part in tested.groupby(on)}
+    gains = []
+    for row in table[on].itertuples(index=False):
+        start = (*row[:3], row.model.replace("recogniser_speech_svm", "recogniser"), "nothing")
+        gain = _difference(*_shared(answers[tuple(row)], answers[start])) if row.heard != "nothing" else {}
+        gains.append(
+            {"gain": gain.get("difference")} | {f"gain_{name}": gain.get(name) for name in ("low", "high", "p")}
+        )
+    table = table.join(pd.DataFrame(gains, dtype=float))
+
+    def place(column: pd.Series) -> pd.Series:
+        if column.name == "heard":
+            return column.map(lambda heard: 1000 * HEARD.index(heard.split("_")[0]) + int(heard.partition("_")[2] or 0))
+        return course_order(column) if column.name == "model" else column
+
+    return table.sort_values(on, key=place, ignore_index=True)
 
 
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

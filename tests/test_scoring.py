@@ -413,6 +413,9 @@ def test_what_was_heard_of_a_speaker_before():
     ]
     of_svm = table[table.model == "speech_svm"].set_index("heard").wa
     assert of_svm.to_dict() == {"nothing": 40, "any_5": 60, "all": 100, "neutral_5": 80}
+    gains = table.set_index(["model", "heard"]).gain
+    assert gains["speech_svm", "all"] == 60 and np.isnan(gains["speech_svm", "nothing"])
+    assert gains["recogniser_speech_svm", "all"] == 25, "above the recogniser alone; half of the draws are won"
     text = scoring.own_mean_readable(table)
     assert list(text) == ["model", "heard of the speaker before", "TESS"]
     assert text.iloc[-3, :2].tolist() == ["stronger recogniser and SVM", "5 neutral clips"]
