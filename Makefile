@@ -64,6 +64,8 @@ $(READY): requirements.lock pyproject.toml
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
 	fi
+	@# librosa keeps what numba compiles beside itself; two processes that do so at once leave code that crashes
+	@EAGER_IMPORT=1 $(BIN)/python -c 'import librosa'
 	@touch $@
 
 $(EXTRAS): $(READY) requirements-extras.lock
