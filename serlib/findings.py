@@ -375,7 +375,7 @@ def update_readme(predictions: pd.DataFrame, readme: Path = REPOSITORY / "README
         if kind == "results":
             filled = f"\n{scoring.markdown(scoring.results(predictions, *tables[name]))}\n"
         else:
-            filled = FINDINGS[name](predictions)
+            filled = f"\n{FINDINGS[name](predictions).strip()}\n"  # on lines of its own, else it is no Markdown
         before, _, after = text.split(f"<!-- {mark} -->")
         text = f"{before}<!-- {mark} -->{filled}<!-- {mark} -->{after}"
     readme.write_text(text)

@@ -776,9 +776,11 @@ def normalised() -> pd.DataFrame:
 
 
 def heard_name(heard: str) -> str:
-    """Plain name of what was heard of a speaker before, such as *5 neutral clips*."""
+    """Plain name of what was heard of a speaker before, such as *up to 5 neutral clips*."""
     kind, _, n = heard.partition("_")
-    return {"nothing": "nothing", "any": f"any {n} clips", "all": "all clips", "neutral": f"{n} neutral clips"}[kind]
+    return {"nothing": "nothing", "any": f"any {n} clips", "all": "all clips", "neutral": f"up to {n} neutral clips"}[
+        kind
+    ]
 
 
 def own_mean_readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -790,7 +792,8 @@ def own_mean_readable(table: pd.DataFrame) -> pd.DataFrame:
     cells = table.assign(told=list(told), model=table.model.map(MODELS), heard=table.heard.map(heard_name))
     printed = normalised().query("corpus in @table.corpus").sort_values("kind", ascending=False)
     printed = printed.assign(
-        model="published, " + printed.kind.map({"small": "small or hand-crafted", "large": "pre-trained"}).astype(str)
+        model="published, "
+        + printed.kind.map({"small": "small or hand-crafted (ERTK)", "large": "pre-trained (ERTK)"}).astype(str)
     )
     printed = printed.assign(told=[f"{row.uar:g}, {row.by}" for row in printed.itertuples()], heard=heard_name("all"))
     cells = pd.concat([cells, printed])

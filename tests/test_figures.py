@@ -212,6 +212,6 @@ def test_a_row_for_what_was_heard_of_a_speaker_and_a_hollow_mark_for_nothing():
     fig = figures.own_mean(scoring.own_mean(heard()))
     (ax,) = fig.axes
     labels = [tick.get_text() for tick in ax.get_yticklabels()]
-    assert labels[0] == "stronger recogniser, nothing heard" and "5 neutral clips heard" in labels[-1]
+    assert labels[0] == "stronger recogniser, nothing heard" and "up to 5 neutral clips heard" in labels[-1]
     hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
     assert len(labels) == 8 and sum(len(line.get_xdata()) for line in hollow) == 2

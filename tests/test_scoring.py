@@ -418,7 +418,7 @@ def test_what_was_heard_of_a_speaker_before():
     assert gains["recogniser_speech_svm", "all"] == 25, "above the recogniser alone; half of the draws are won"
     text = scoring.own_mean_readable(table)
     assert list(text) == ["model", "heard of the speaker before", "TESS"]
-    assert text.iloc[-3, :2].tolist() == ["stronger recogniser and SVM", "5 neutral clips"]
+    assert text.iloc[-3, :2].tolist() == ["stronger recogniser and SVM", "up to 5 neutral clips"]
     assert text.TESS.tolist()[-2:] == ["63, DenseNet121", "71, wav2vec"], "published, of the same question"
     assert scoring.own_mean(some()).empty, "no notebook 19, no table"
     assert set(scoring.ladder(heard()).rung) == {"speaker_independent"}, "to have heard the speaker is no rung"
