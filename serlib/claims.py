@@ -106,8 +106,9 @@ def systems() -> pd.DataFrame:
 
 def published() -> pd.DataFrame:
     """Scores on unseen speakers that others have published: columns corpus, kind (``small`` or ``large``), model, uar
-    (per cent), source, key (of the source, in ``docs/references.bib``)."""
-    return pd.read_csv(FOLDER / "published.csv")
+    (per cent), source, speakers (``normalised`` over all clips of each, test speakers too, by the source's own scripts;
+    else empty), key (of the source, in ``docs/references.bib``)."""
+    return pd.read_csv(FOLDER / "published.csv", keep_default_na=False)
 
 
 def tables(folder: Path = FOLDER) -> dict[str, Table]:

@@ -23,7 +23,6 @@ from serlib.scoring import (
     features_name,
     heard_name,
     model_name,
-    normalised,
     protocols_of,
     scores,
     title,
@@ -425,9 +424,10 @@ def own_mean(table: pd.DataFrame) -> plt.Figure:
             for unheard, dots in of_model.groupby(of_model.heard == "nothing"):
                 filled = "white" if unheard else colour
                 ax.plot(dots.uar, dots.place, marker, color=colour, markerfacecolor=filled)
-        printed = normalised().query("corpus == @corpus").sort_values("kind", ascending=False)
-        for row, line in zip(printed.itertuples(), (":", "--"), strict=False):
-            text = f"published, speakers normalised, {'small' if row.kind == 'small' else 'pre-trained'} (ERTK)"
+        printed = claims.published().query("speakers == 'normalised' and corpus == @corpus")
+        for row in printed.itertuples():
+            line, kind = (":", "small") if row.kind == "small" else ("--", "pre-trained")
+            text = f"published, speakers normalised, {kind} ({row.source})"
             ax.axvline(row.uar, color="black", linestyle=line, linewidth=1, label=text, zorder=0)
         ax.set(title=title(str(corpus)), xlabel="UAR (%)", xlim=(least, 102))
     told = [f"{model_name(row.model)}, {heard_name(row.heard)} heard" for row in rows.itertuples()]

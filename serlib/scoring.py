@@ -89,8 +89,6 @@ IDEAS = {
     "hearings": "six hearings of a clip",
     "statistics": "an SVM on statistics, asked too",
 }
-#: The source, in ``data/claims/published.csv``, whose scores know all clips of the test speakers.
-NORMALISED = "ERTK, speakers normalised"
 #: How much of a test speaker may be measured beforehand, in the order in which notebook 19 asks.
 HEARD = ("nothing", "any", "all", "neutral")
 #: Plain names of what models are fed; several are joined by ``+``.
@@ -549,7 +547,8 @@ def published(predictions: pd.DataFrame) -> pd.DataFrame:
         own = table[ours].sort_values("train_corpora", key=lambda names: names.str.len(), kind="stable")
         told: dict[str, object] = {"corpus": corpus}
         for kind, of in printed.loc[corpus].iterrows():
-            told |= {str(kind): of.uar, f"{kind}_by": f"{of.model} ({of.source})"}
+            source = f"{of.source}, speakers normalised" if of.speakers else of.source
+            told |= {str(kind): of.uar, f"{kind}_by": f"{of.model} ({source})"}
         tables.append(pd.concat([table[~ours].nlargest(1, "uar"), own]).assign(**told))
     return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True).reindex(columns=columns)
 
@@ -769,12 +768,6 @@ def ideas_readable(table: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(index=IDEAS).rename_axis(index="what is taken away", columns=None).reset_index()
 
 
-def normalised() -> pd.DataFrame:
-    """The published scores that know all clips of the test speakers: columns corpus, kind, by (the model), uar."""
-    printed = claims.published()
-    return printed[printed.source == NORMALISED].rename(columns={"model": "by"})[["corpus", "kind", "by", "uar"]]
-
-
 def heard_name(heard: str) -> str:
     """Plain name of what was heard of a speaker before, such as *up to 5 neutral clips*."""
     kind, _, n = heard.partition("_")
@@ -786,16 +779,17 @@ def heard_name(heard: str) -> str:
 def own_mean_readable(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `own_mean` as text: a row a model and what it had heard, a column a corpus, UAR with intervals.
 
-    Below stands what others have published when they normalised each speaker (`NORMALISED`).
+    Below stands what others have published when they normalised each speaker.
     """
     told = map(bounded, table.uar, table.uar_low, table.uar_high)
     cells = table.assign(told=list(told), model=table.model.map(MODELS), heard=table.heard.map(heard_name))
-    printed = normalised().query("corpus in @table.corpus").sort_values("kind", ascending=False)
-    printed = printed.assign(
-        model="published, "
-        + printed.kind.map({"small": "small or hand-crafted (ERTK)", "large": "pre-trained (ERTK)"}).astype(str)
-    )
-    printed = printed.assign(told=[f"{row.uar:g}, {row.by}" for row in printed.itertuples()], heard=heard_name("all"))
+    printed = claims.published().query("speakers == 'normalised' and corpus in @table.corpus")
+    kinds = {"small": "small or hand-crafted", "large": "pre-trained"}
+    rows = [
+        (row.corpus, f"published, {kinds[row.kind]} ({row.source})", heard_name("all"), f"{row.uar:g}, {row.model}")
+        for row in printed.sort_values("kind", ascending=False).itertuples()
+    ]
+    printed = pd.DataFrame(rows, columns=["corpus", "model", "heard", "told"])
     cells = pd.concat([cells, printed])
     rows = cells[["model", "heard"]].drop_duplicates()
     wide = cells.set_index(["model", "heard", "corpus"]).told.unstack(fill_value="–")  # noqa: PD010  as pivot, of text
